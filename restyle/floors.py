@@ -64,10 +64,6 @@ class Floors:
         ]
         return [reason for reason in said if reason]
 
-    def met_by(self, likeness: Likeness) -> bool:
-        """Return whether a result this alike to its photo is recognised."""
-        return not self.failures(likeness)
-
     @property
     def words(self) -> str:
         """What they ask for, in everyday words."""

@@ -6,7 +6,7 @@ s, w.
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from training.catalogue import Model
@@ -28,7 +28,13 @@ COLOURS: Mapping[str, tuple[tuple[int, int, int], ...]] = {
 }
 PLAIN = ("white",) * 7 + ("beige",) * 4 + ("grey",) * 3  # what most walls are
 VIEWS = ("sea", "mountains", "city", "garden", "lake", "beach", "night city", "street")
+Size = float | tuple[float, float]
 TURN = {"n": 0.0, "e": -90.0, "s": 180.0, "w": 90.0}
+
+
+def shade(r: random.Random, *names: str) -> tuple[int, int, int]:
+    """Return a shade of one of some colours, or of any."""
+    return r.choice(COLOURS[r.choice(names or list(COLOURS))])
 
 
 @dataclass
@@ -47,6 +53,16 @@ class Piece:
     colour: str = ""
     rgb: tuple[int, int, int] = (200, 200, 200)
     kind: str = ""
+
+    def reach(self, turn: float) -> tuple[float, float]:
+        """Return how far it goes from its middle, along x and along y, where it is turned so."""
+        sideways = round(abs(turn)) % 180 == 90
+        return (self.depth / 2, self.width / 2) if sideways else (self.width / 2, self.depth / 2)
+
+    def beside(self, u: float, v: float) -> tuple[float, float]:
+        """Return the place that lies so far to its right and so far behind it."""
+        angle = math.radians(self.turn)
+        return self.x + u * math.cos(angle) - v * math.sin(angle), self.y + u * math.sin(angle) + v * math.cos(angle)
 
 
 @dataclass
@@ -91,7 +107,7 @@ class Builder:
         p.floor_kind = r.choice(
             ("tiles", "tiles", "marble") if wet else ("planks", "planks", "carpet", "carpet", "tiles")
         )
-        p.floor_rgb = r.choice(COLOURS[r.choice(("brown", "brown", "beige", "grey", "white", "red", "blue", "black"))])
+        p.floor_rgb = shade(r, "brown", "brown", "beige", "grey", "white", "red", "blue", "black")
         p.light = r.choice(("day", "day", "day", "lamps", "lamps", "dim"))
 
     def colour(self, *often: str) -> tuple[str, tuple[int, int, int]]:
@@ -109,9 +125,7 @@ class Builder:
     def put(self, piece: Piece, *, solid: bool = True, subject: bool = False) -> Piece:
         """Add a piece; `solid`: nothing else may stand there; `subject`: the camera may look at it."""
         if solid:
-            sideways = round(abs(piece.turn)) % 180 == 90
-            half = (piece.depth, piece.width) if sideways else (piece.width, piece.depth)
-            self.taken.append((piece.x, piece.y, half[0] / 2, half[1] / 2))
+            self.taken.append((piece.x, piece.y, *piece.reach(piece.turn)))
         if subject:
             self.plan.subjects.append(len(self.plan.pieces))
         self.plan.pieces.append(piece)
@@ -126,24 +140,32 @@ class Builder:
             piece.colour, piece.rgb = self.colour()
         return piece
 
-    def shaped(self, noun: str, shape: str, width: float, depth: float, height: float, *often: str) -> Piece:
-        """Return a piece of one of our own shapes, nowhere yet."""
+    def shaped(self, noun: str, shape: str, width: Size, depth: Size, height: Size, *often: str) -> Piece:
+        """Return a piece of one of our own shapes, nowhere yet; a size that is a pair is one between the two."""
+        w, d, h = (self.r.uniform(*size) if isinstance(size, tuple) else size for size in (width, depth, height))
         colour, rgb = self.colour(*often)
-        return Piece(noun, shape, 0, 0, 0, 0, width, depth, height, colour, rgb)
+        return Piece(noun, shape, 0, 0, 0, 0, w, d, h, colour, rgb)
+
+    def span(self, wall: str) -> tuple[float, float]:
+        """Return how long the room is along a wall, and across."""
+        p = self.plan
+        return (p.width, p.depth) if wall in "ns" else (p.depth, p.width)
+
+    def before(self, wall: str, piece: Piece, shift: float, gap: float) -> tuple[float, float]:
+        """Return the place of a piece with its back to a wall, so far along it and so far from it."""
+        off = self.span(wall)[1] / 2 - piece.depth / 2 - gap
+        return {"n": (shift, off), "s": (shift, -off), "e": (off, shift), "w": (-off, shift)}[wall]
 
     def at_wall(self, piece: Piece, wall: str = "", *, subject: bool = False, gap: float = 0.02) -> Piece | None:
         """Stand a piece with its back to a wall; None where there is no room for it."""
-        p, r = self.plan, self.r
         for _ in range(25):
-            side = wall or r.choice("nesw")
-            along, across = (p.width, p.depth) if side in "ns" else (p.depth, p.width)
+            side = wall or self.r.choice("nesw")
+            along, across = self.span(side)
             spare = along / 2 - piece.width / 2
             if spare < 0 or piece.depth > across:
                 continue
-            shift, off = r.uniform(-spare, spare), across / 2 - piece.depth / 2 - gap
-            x, y = {"n": (shift, off), "s": (shift, -off), "e": (off, shift), "w": (-off, shift)}[side]
-            half = (piece.width, piece.depth) if side in "ns" else (piece.depth, piece.width)
-            if self.free(x, y, half[0] / 2, half[1] / 2):
+            x, y = self.before(side, piece, self.r.uniform(-spare, spare), gap)
+            if self.free(x, y, *piece.reach(TURN[side])):
                 piece.x, piece.y, piece.turn = x, y, TURN[side]
                 return self.put(piece, subject=subject)
         return None
@@ -163,10 +185,8 @@ class Builder:
 
     def on(self, below: Piece, piece: Piece, *, spread: float = 0.35, subject: bool = False) -> Piece:
         """Put a piece on top of another."""
-        angle = math.radians(below.turn)
         u, v = (self.r.uniform(-spread, spread) * size for size in (below.width, below.depth))
-        piece.x = below.x + u * math.cos(angle) - v * math.sin(angle)
-        piece.y = below.y + u * math.sin(angle) + v * math.cos(angle)
+        piece.x, piece.y = below.beside(u, v)
         piece.z, piece.turn = below.z + below.height, below.turn + self.r.uniform(-25, 25)
         return self.put(piece, solid=False, subject=subject)
 
@@ -174,17 +194,14 @@ class Builder:
         self, piece: Piece, z: float, wall: str = "", *, above: Piece | None = None, subject: bool = False
     ) -> Piece:
         """Hang a piece on a wall; `above`: over a piece that stands at one."""
-        p, r = self.plan, self.r
-        side = wall or r.choice("nesw")
+        side = wall or self.r.choice("nesw")
         if above is not None:
             side = next(side for side, turn in TURN.items() if round(turn) == round(above.turn))
-        along, across = (p.width, p.depth) if side in "ns" else (p.depth, p.width)
-        spare = max(along / 2 - piece.width / 2, 0)
-        shift = r.uniform(-spare, spare)
+        spare = max(self.span(side)[0] / 2 - piece.width / 2, 0)
+        shift = self.r.uniform(-spare, spare)
         if above is not None:
             shift = above.x if side in "ns" else above.y
-        off = across / 2 - piece.depth / 2 - 0.004
-        piece.x, piece.y = {"n": (shift, off), "s": (shift, -off), "e": (off, shift), "w": (-off, shift)}[side]
+        piece.x, piece.y = self.before(side, piece, shift, 0.004)
         piece.z, piece.turn = z, TURN[side]
         return self.put(piece, solid=False, subject=subject)
 
@@ -206,7 +223,7 @@ class Builder:
         """Cut a window, with curtains more often than not, and a view behind it."""
         p, r = self.plan, self.r
         p.view = p.view or view or r.choice(VIEWS)
-        along = p.width if wall in "ns" else p.depth
+        along, _ = self.span(wall)
         width = along * r.uniform(0.65, 0.95) if large else min(r.uniform(0.8, 2.0), along * 0.7)
         low = 0.02 if large and r.random() < 0.7 else r.uniform(0.6, 1.0)
         piece = Piece("window", "window", 0, 0, 0, 0, width, 0.1, p.height * r.uniform(0.82, 0.92) - low)
@@ -223,37 +240,32 @@ class Builder:
         """Return true in a share of the cases."""
         return self.r.random() < chance
 
+    def few(self, chances: Mapping[str, float]) -> Iterator[str]:
+        """Yield each noun with its chance."""
+        return (noun for noun, chance in chances.items() if self.some(chance))
+
     def bottles(self, below: Piece, count: int) -> None:
         """Stand bottles and glasses on a piece."""
         for _ in range(count):
             noun = self.r.choice(("bottle", "bottle", "glass", "cup"))
-            piece = (
-                self.of(noun, keep=1)
-                if self.some(0.5)
-                else self.shaped("bottle", "bottle", 0.08, 0.08, self.r.uniform(0.18, 0.32))
+            whole = self.some(0.5)
+            self.on(
+                below, self.of(noun, keep=1) if whole else self.shaped("bottle", "bottle", 0.08, 0.08, (0.18, 0.32))
             )
-            self.on(below, piece)
 
     def decorate(self) -> None:
         """Add a few of the small things that rooms have."""
         r = self.r
-        for noun, chance in (
-            ("plant", 0.35),
-            ("floor lamp", 0.25),
-            ("wardrobe", 0.15),
-            ("shelves", 0.12),
-            ("bin", 0.06),
-        ):
-            if self.some(chance):
-                self.at_wall(self.of(noun))
+        for noun in self.few({"plant": 0.35, "floor lamp": 0.25, "wardrobe": 0.15, "shelves": 0.12, "bin": 0.06}):
+            self.at_wall(self.of(noun))
         for _ in range(r.choice((0, 0, 1, 1, 2))):
-            picture = self.shaped("picture", "picture", r.uniform(0.4, 1.2), 0.03, r.uniform(0.4, 0.9))
+            picture = self.shaped("picture", "picture", (0.4, 1.2), 0.03, (0.4, 0.9))
             self.on_wall(picture, r.uniform(1.1, 1.5))
         if self.some(0.3):
             side = r.choice("nesw")
             self.on_wall(self.shaped("door", "door", 0.9, 0.06, 2.05, "white", "brown"), 0, side)
         if self.some(0.3):
-            rug = self.shaped("rug", "rug", r.uniform(1.4, 2.6), r.uniform(1, 1.8), 0.012)
+            rug = self.shaped("rug", "rug", (1.4, 2.6), (1, 1.8), 0.012)
             rug.turn = r.choice((0.0, 90.0))
             self.put(rug, solid=False)
         if self.some(0.3):

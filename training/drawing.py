@@ -3,7 +3,7 @@
 import math
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +15,9 @@ from training.builder import Piece, Plan
 from training.catalogue import Model
 from training.landscapes import landscape
 from training.materials import Material, glowing, linear, see_through, surface
+
+Corner = tuple[float, float]
+Point = tuple[float, float, float]
 
 
 class Store(Protocol):
@@ -51,9 +54,8 @@ class Draw:
         self.shell()
         for number, piece in enumerate(plan.pieces):
             self.number, self.what = number, "thing"
-            self.frame = Matrix.Translation((piece.x, piece.y, piece.z)) @ Matrix.Rotation(
-                math.radians(piece.turn), 4, "Z"
-            )
+            turn = Matrix.Rotation(math.radians(piece.turn), 4, "Z")
+            self.frame = Matrix.Translation((piece.x, piece.y, piece.z)) @ turn
             if piece.shape in self.studio.shapes:
                 self.studio.shapes[piece.shape](self, piece)
             else:
@@ -94,9 +96,26 @@ class Draw:
             thing.material_slots[slot].link = "OBJECT"
             thing.material_slots[slot].material = Material(linear(piece.rgb), self.r.uniform(0.3, 0.9)).made
 
-    def box(
-        self, low: tuple[float, float, float], high: tuple[float, float, float], material: Any, bevel: float = 0.0
-    ) -> Any:
+    def flat(self, corners: list[Any], material: Any, *, uv: Any = None) -> Any:
+        """Add one face."""
+        return self.mesh(corners, [tuple(range(len(corners)))], material, uv=uv)
+
+    def level(self, low: Corner, high: Corner, z: float, material: Any) -> Any:
+        """Add a level face between two corners."""
+        (a, b), (c, e) = low, high
+        return self.flat([(a, b, z), (c, b, z), (c, e, z), (a, e, z)], material)
+
+    def upright(self, low: Corner, high: Corner, y: float, material: Any, uv: Any = None) -> Any:
+        """Add a face that stands across y, between two corners (x, z)."""
+        (a, b), (c, e) = low, high
+        return self.flat([(a, y, b), (c, y, b), (c, y, e), (a, y, e)], material, uv=uv)
+
+    def boxes(self, corners: Iterable[tuple[Point, Point]], material: Any) -> None:
+        """Add several boxes of one material."""
+        for low, high in corners:
+            self.box(low, high, material)
+
+    def box(self, low: Point, high: Point, material: Any, bevel: float = 0.0) -> Any:
         """Add a box between two corners; `bevel`: how round its edges are, in metres."""
         (a, b, c), (d, e, f) = low, high
         points = [(a, b, c), (d, b, c), (d, e, c), (a, e, c), (a, b, f), (d, b, f), (d, e, f), (a, e, f)]
@@ -109,11 +128,11 @@ class Draw:
 
     def turned(
         self,
-        profile: list[tuple[float, float]],
+        profile: Sequence[Corner],
         material: Any,
         *,
-        at: tuple[float, float] = (0, 0),
-        stretch: tuple[float, float] = (1, 1),
+        at: Corner = (0, 0),
+        stretch: Corner = (1, 1),
         power: float = 2.0,
     ) -> Any:
         """Add a turned body of (radius, height) pairs; `power` above 2 makes its outline more of a rectangle."""
@@ -129,15 +148,11 @@ class Draw:
                 faces.append((ring * count + i, ring * count + j, (ring + 1) * count + j, (ring + 1) * count + i))
         return self.mesh(points, faces, material, smooth=True)
 
-    def rod(
-        self, start: tuple[float, float, float], end: tuple[float, float, float], radius: float, material: Any
-    ) -> Any:
+    def rod(self, start: Point, end: Point, radius: float, material: Any) -> Any:
         """Add a thin rod between two points."""
         line = Vector(end) - Vector(start)
-        kept, self.frame = (
-            self.frame,
-            self.frame @ Matrix.Translation(start) @ line.to_track_quat("Z", "Y").to_matrix().to_4x4(),
-        )
+        kept, turned = self.frame, line.to_track_quat("Z", "Y").to_matrix().to_4x4()
+        self.frame = kept @ Matrix.Translation(start) @ turned
         self.turned([(0, 0), (radius, 0), (radius, line.length), (0, line.length)], material)
         self.frame = kept
 
@@ -149,27 +164,18 @@ class Draw:
         self.what = "floor"
         reach = 0 if plan.roof else 40
         if plan.room != "pool" and plan.room not in ("balcony", "view"):
-            self.mesh(
-                [
-                    (-w - reach, -d - reach, 0),
-                    (w + reach, -d - reach, 0),
-                    (w + reach, d + reach * 0.2, 0),
-                    (-w - reach, d + reach * 0.2, 0),
-                ],
-                [(0, 1, 2, 3)],
-                floor,
-            )
+            self.level((-w - reach, -d - reach), (w + reach, d + reach * 0.2), 0, floor)
         elif plan.room == "pool":
             self.around_pool(floor, w + (14 if not plan.roof else 0), d + (6 if not plan.roof else 0))
         else:
-            self.mesh([(-w, -d, 0), (w, -d, 0), (w, d, 0), (-w, d, 0)], [(0, 1, 2, 3)], floor)
+            self.level((-w, -d), (w, d), 0, floor)
         if not plan.roof:
             self.what = "view"
             self.backdrop(0, d + 30, 0, 90, 45, -14)
             return
         self.what = "ceiling"
         above = Material(linear((240, 239, 236)), 0.8).only_from_inside()
-        self.mesh([(-w, -d, h), (-w, d, h), (w, d, h), (w, -d, h)], [(0, 1, 2, 3)], above)
+        self.flat([(-w, -d, h), (-w, d, h), (w, d, h), (w, -d, h)], above)
         for side, turn in (("n", 0.0), ("e", -90.0), ("s", 180.0), ("w", 90.0)):
             self.wall(side, turn, w if side in "ns" else d, d if side in "ns" else w, h)
 
@@ -186,7 +192,7 @@ class Draw:
             cuts = [(-half, a, 0, h), (b, half, 0, h), (a, b, 0, c), (a, b, e, h)]
         for a, b, c, e in cuts:
             if b - a > 0.01 and e - c > 0.01:
-                self.mesh([(a, off, c), (b, off, c), (b, off, e), (a, off, e)], [(0, 1, 2, 3)], material)
+                self.upright((a, c), (b, e), off, material)
         self.frame = Matrix()
 
     def backdrop(self, x: float, y: float, turn: float, width: float, height: float, low: float) -> None:
@@ -195,26 +201,20 @@ class Draw:
             return
         kept, self.frame = self.frame, Matrix.Translation((x, y, 0)) @ Matrix.Rotation(math.radians(turn), 4, "Z")
         strength = {"day": 1.4, "lamps": 0.8, "dim": 0.4, "dusk": 0.6}[self.plan.light]
-        points = [
-            (-width / 2, 0, low),
-            (width / 2, 0, low),
-            (width / 2, 0, low + height),
-            (-width / 2, 0, low + height),
-        ]
         shift = self.r.uniform(0, 1)
         uv = [(shift, 0), (shift + 1, 0), (shift + 1, 1), (shift, 1)]
-        self.mesh(points, [(0, 1, 2, 3)], glowing((1, 1, 1), strength, self.view_path), uv=uv)
+        shine = glowing((1, 1, 1), strength, self.view_path)
+        self.upright((-width / 2, low), (width / 2, low + height), 0, shine, uv)
         self.frame = kept
 
     def around_pool(self, floor: Any, w: float, d: float) -> None:
         """Draw the ground with the hole that the pool is in."""
         water = next(piece for piece in self.plan.pieces if piece.shape == "pool")
-        sideways = round(water.turn) % 180 == 90
-        a, b = (water.depth / 2, water.width / 2) if sideways else (water.width / 2, water.depth / 2)
+        a, b = water.reach(water.turn)
         x0, x1, y0, y1 = water.x - a, water.x + a, water.y - b, water.y + b
         for low, high in (((-w, -d), (x0, d)), ((x1, -d), (w, d)), ((x0, -d), (x1, y0)), ((x0, y1), (x1, d))):
             if high[0] > low[0] and high[1] > low[1]:
-                self.mesh([(*low, 0), (high[0], low[1], 0), (*high, 0), (low[0], high[1], 0)], [(0, 1, 2, 3)], floor)
+                self.level(low, high, 0, floor)
 
     def lights(self) -> None:
         """Light the scene: sky and sun outside; windows, ceiling and a little from everywhere inside."""
@@ -228,19 +228,14 @@ class Draw:
         background.inputs[1].default_value = (0.5 if plan.roof else 1.0) * share
         if not plan.roof:
             sun = bpy.data.lights.new("sun", "SUN")
-            sun.energy, sun.angle, sun.color = (
-                r.uniform(1.5, 4) * share,
-                0.03,
-                (1, 0.95, 0.85) if plan.light == "day" else (1, 0.7, 0.5),
-            )
+            sun.energy, sun.angle = r.uniform(1.5, 4) * share, 0.03
+            sun.color = (1, 0.95, 0.85) if plan.light == "day" else (1, 0.7, 0.5)
             self.lamp(sun, (0, 0, 10), (r.uniform(0.2, 1.1), 0, r.uniform(0, 6.3)))
             return
         ceiling = bpy.data.lights.new("ceiling", "AREA")
         ceiling.shape, ceiling.size, ceiling.size_y = "RECTANGLE", plan.width * 0.7, plan.depth * 0.7
-        ceiling.energy, ceiling.color = (
-            plan.width * plan.depth * r.uniform(2, 6) * share,
-            tint if plan.light == "day" else (1, 0.86, 0.68),
-        )
+        ceiling.energy = plan.width * plan.depth * r.uniform(2, 6) * share
+        ceiling.color = tint if plan.light == "day" else (1, 0.86, 0.68)
         self.lamp(ceiling, (0, 0, plan.height - 0.03), (0, 0, 0))
         for window in (piece for piece in plan.pieces if piece.shape == "window"):
             light = bpy.data.lights.new("window", "AREA")
@@ -250,7 +245,7 @@ class Draw:
             inwards = (window.x + 0.15 * math.sin(turn), window.y - 0.15 * math.cos(turn), window.z + window.height / 2)
             self.lamp(light, inwards, (math.pi / 2, 0, turn))
 
-    def lamp(self, light: Any, place: tuple[float, float, float], turn: tuple[float, float, float]) -> None:
+    def lamp(self, light: Any, place: Point, turn: Point) -> None:
         """Hang a light that itself is not seen."""
         thing = bpy.data.objects.new("light", light)
         bpy.context.scene.collection.objects.link(thing)

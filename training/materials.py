@@ -70,6 +70,11 @@ class Material:
         return self.made
 
 
+def painted(rgb: tuple[int, int, int], rough: float = 0.5) -> Any:
+    """Return a material of one colour."""
+    return Material(linear(rgb), rough).made
+
+
 def surface(kind: str, rgb: tuple[int, int, int], plane: str, r: random.Random) -> Material:
     """Return what walls and floors are made of."""
     colour, darker = linear(rgb), linear(rgb, 0.78)

@@ -3,9 +3,9 @@
 A plan follows from its seed.
 """
 
-import math
 import random
 from collections.abc import Callable, Mapping
+from itertools import chain
 
 from training.builder import Builder, Piece, Plan
 from training.catalogue import Model
@@ -25,8 +25,7 @@ def bed_of(b: Builder, *, single: bool) -> Piece:
     """Return a bed, nowhere yet."""
     if not single and b.some(0.2):
         return b.of("bed", keep=0.7)
-    width = b.r.uniform(0.9, 1.25) if single else b.r.uniform(1.6, 2.1)
-    piece = b.shaped("bed", "bed", width, b.r.uniform(1.95, 2.15), b.r.uniform(0.45, 0.62))
+    piece = b.shaped("bed", "bed", (0.9, 1.25) if single else (1.6, 2.1), (1.95, 2.15), (0.45, 0.62))
     piece.kind = b.r.choice(("white", "white", "white", "runner", "runner", "blanket"))
     return piece
 
@@ -36,14 +35,10 @@ def beside_bed(b: Builder, bed: Piece, side: int) -> None:
     table = (
         b.of("bedside table")
         if b.some(0.4)
-        else b.shaped("bedside table", "cabinet", 0.45, 0.4, b.r.uniform(0.45, 0.6), "brown", "white")
+        else b.shaped("bedside table", "cabinet", 0.45, 0.4, (0.45, 0.6), "brown", "white")
     )
-    angle = math.radians(bed.turn)
-    u, v = side * (bed.width / 2 + table.width / 2 + 0.06), bed.depth / 2 - table.depth / 2
-    x, y = bed.x + u * math.cos(angle) - v * math.sin(angle), bed.y + u * math.sin(angle) + v * math.cos(angle)
-    sideways = round(abs(bed.turn)) % 180 == 90
-    half = (table.depth / 2, table.width / 2) if sideways else (table.width / 2, table.depth / 2)
-    if b.free(x, y, *half):
+    x, y = bed.beside(side * (bed.width / 2 + table.width / 2 + 0.06), bed.depth / 2 - table.depth / 2)
+    if b.free(x, y, *table.reach(bed.turn)):
         table.x, table.y, table.turn = x, y, bed.turn
         b.put(table)
         if b.some(0.7):
@@ -70,9 +65,8 @@ def bedroom(b: Builder) -> None:
         tv_corner(b)
     if b.some(0.4):
         desk(b)
-    for noun, chance in (("armchair", 0.25), ("sofa", 0.15), ("chair", 0.15)):
-        if b.some(chance):
-            b.at_wall(b.of(noun), subject=b.some(0.2), gap=0.1)
+    for noun in b.few({"armchair": 0.25, "sofa": 0.15, "chair": 0.15}):
+        b.at_wall(b.of(noun), subject=b.some(0.2), gap=0.1)
     if b.some(0.15):
         minibar(b)
     if b.some(0.25):
@@ -86,9 +80,7 @@ def tv_corner(b: Builder, *, subject: bool = False) -> None:
         width = b.r.uniform(0.8, 1.4)
         b.on_wall(tv(b, width), b.r.uniform(0.95, 1.3), b.r.choice("nesw"), subject=subject)
         return
-    below = b.at_wall(
-        b.shaped("tv stand", "cabinet", b.r.uniform(1.1, 1.8), 0.42, b.r.uniform(0.4, 0.75), "brown", "white", "black")
-    )
+    below = b.at_wall(b.shaped("tv stand", "cabinet", (1.1, 1.8), 0.42, (0.4, 0.75), "brown", "white", "black"))
     if below:
         b.on(below, tv(b, b.r.uniform(0.7, 1.2)), spread=0.05, subject=subject).turn = below.turn
 
@@ -104,13 +96,10 @@ def tv(b: Builder, width: float) -> Piece:
 
 def desk(b: Builder) -> None:
     """Add a desk with its chair."""
-    piece = (
-        b.of("desk") if b.some(0.5) else b.shaped("desk", "table", b.r.uniform(1, 1.5), 0.55, 0.75, "brown", "white")
-    )
+    piece = b.of("desk") if b.some(0.5) else b.shaped("desk", "table", (1, 1.5), 0.55, 0.75, "brown", "white")
     if b.at_wall(piece, subject=b.some(0.3)):
-        angle = math.radians(piece.turn)
         chair = b.of("chair")
-        chair.x, chair.y = piece.x + 0.5 * math.sin(angle), piece.y - 0.5 * math.cos(angle)
+        chair.x, chair.y = piece.beside(0, -0.5)
         chair.turn = piece.turn + 180 + b.r.uniform(-30, 30)
         b.put(chair, solid=False)
         if b.some(0.4):
@@ -121,7 +110,7 @@ def desk(b: Builder) -> None:
 
 def mirror(b: Builder) -> Piece:
     """Return a mirror, nowhere yet."""
-    piece = b.shaped("mirror", "mirror", b.r.uniform(0.5, 1.4), 0.03, b.r.uniform(0.6, 1.2), "brown", "black", "yellow")
+    piece = b.shaped("mirror", "mirror", (0.5, 1.4), 0.03, (0.6, 1.2), "brown", "black", "yellow")
     piece.colour, piece.kind = "", b.r.choice(("plain", "framed", "round"))
     return piece
 
@@ -136,16 +125,7 @@ def wall_mirror(b: Builder, *, subject: bool = False) -> None:
 
 def minibar(b: Builder, *, subject: bool = False) -> None:
     """Add a minibar: a small fridge with bottles in it, or bottles and glasses on a low cabinet."""
-    piece = b.shaped(
-        "minibar",
-        "minibar",
-        b.r.uniform(0.45, 0.7),
-        b.r.uniform(0.42, 0.52),
-        b.r.uniform(0.55, 0.95),
-        "brown",
-        "black",
-        "white",
-    )
+    piece = b.shaped("minibar", "minibar", (0.45, 0.7), (0.42, 0.52), (0.55, 0.95), "brown", "black", "white")
     piece.kind = b.r.choice(("open", "glass", "open", "closed"))
     if b.at_wall(piece, subject=subject):
         b.bottles(piece, b.r.randint(2 if piece.kind == "closed" else 0, 6))
@@ -157,24 +137,14 @@ def bathroom(b: Builder) -> None:
     b.start("bathroom", (1.9, 3.8), (1.9, 3.8), wet=True)
     what = r.choices(("bathtub", "shower", "both", "neither"), (4, 4, 1, 1.2))[0]
     if what in ("bathtub", "both"):
-        tub = b.shaped(
-            "bathtub",
-            "bathtub",
-            r.uniform(1.45, 1.8),
-            r.uniform(0.7, 0.85),
-            r.uniform(0.5, 0.62),
-            "white",
-            "white",
-            "white",
-            "white",
-        )
+        tub = b.shaped("bathtub", "bathtub", (1.45, 1.8), (0.7, 0.85), (0.5, 0.62), *["white"] * 4)
         tub.kind = r.choice(("built in", "built in", "free"))
         if b.some(0.8):
             tub.colour, tub.rgb = "white", (245, 245, 243)
         b.at_wall(tub, subject=True, gap=0.01 if tub.kind == "built in" else 0.15)
     if what in ("shower", "both"):
         side = r.uniform(0.8, 1.1)
-        piece = b.shaped("shower", "shower", r.uniform(0.8, 1.4), side, r.uniform(1.9, 2.1), "white")
+        piece = b.shaped("shower", "shower", (0.8, 1.4), side, (1.9, 2.1), "white")
         piece.kind, piece.colour = r.choice(("cabin", "cabin", "pane", "curtain")), ""
         b.at_wall(piece, subject=True, gap=0.0)
     basin(b, subject=what == "neither" or b.some(0.3))
@@ -183,9 +153,7 @@ def bathroom(b: Builder) -> None:
     if b.some(0.3):
         b.window(r.choice("nesw"), large=b.some(0.25))
     for _ in range(r.choice((0, 1, 1, 2))):
-        b.on_wall(
-            b.shaped("towel", "towel", r.uniform(0.4, 0.6), 0.06, r.uniform(0.4, 0.7), "white"), r.uniform(0.8, 1.2)
-        )
+        b.on_wall(b.shaped("towel", "towel", (0.4, 0.6), 0.06, (0.4, 0.7), "white"), r.uniform(0.8, 1.2))
     if b.some(0.15):
         b.at_wall(b.of("plant"))
     if b.some(0.1):
@@ -197,7 +165,7 @@ def basin(b: Builder, *, subject: bool = False) -> None:
     if b.some(0.5):
         piece = b.of("sink", keep=0.8)
     else:
-        piece = b.shaped("sink", "vanity", b.r.uniform(0.7, 1.6), 0.5, b.r.uniform(0.78, 0.9), "brown", "white", "grey")
+        piece = b.shaped("sink", "vanity", (0.7, 1.6), 0.5, (0.78, 0.9), "brown", "white", "grey")
         piece.kind = "double" if piece.width > 1.3 else ""
     if b.at_wall(piece, subject=subject) and b.some(0.85):
         glass = mirror(b)
@@ -217,16 +185,9 @@ def living_room(b: Builder) -> None:
         tv_corner(b, subject=b.some(0.6))
     if b.some(0.8) and (table := b.in_the_middle(b.of("coffee table"), turn=r.choice((0, 90)))):
         b.bottles(table, r.choice((0, 0, 2)))
-    for noun, chance in (
-        ("armchair", 0.5),
-        ("armchair", 0.3),
-        ("chair", 0.2),
-        ("stool", 0.1),
-        ("fireplace", 0.12),
-        ("piano", 0.06),
-    ):
-        if b.some(chance):
-            b.at_wall(b.of(noun), gap=0.15, subject=b.some(0.2))
+    more = b.few({"armchair": 0.3, "chair": 0.2, "stool": 0.1, "fireplace": 0.12, "piano": 0.06})
+    for noun in chain(b.few({"armchair": 0.5}), more):
+        b.at_wall(b.of(noun), gap=0.15, subject=b.some(0.2))
     if b.some(0.2):
         dining(b)
     if b.some(0.2):
@@ -236,11 +197,7 @@ def living_room(b: Builder) -> None:
 
 def dining(b: Builder, *, seats: int = 0) -> None:
     """Add a table with chairs."""
-    piece = (
-        b.of("table")
-        if b.some(0.7)
-        else b.shaped("table", "table", b.r.uniform(0.7, 1.8), b.r.uniform(0.7, 0.9), 0.75, "brown", "white")
-    )
+    piece = b.of("table") if b.some(0.7) else b.shaped("table", "table", (0.7, 1.8), (0.7, 0.9), 0.75, "brown", "white")
     if b.in_the_middle(piece, subject=True, turn=b.r.choice((0, 90, b.r.uniform(0, 360)))):
         b.around(piece, "chair", seats or b.r.choice((2, 4, 4, 6)))
         for _ in range(b.r.choice((0, 1, 3, 4))):
@@ -263,7 +220,7 @@ def restaurant(b: Builder) -> None:
     for side in r.sample("nesw", r.choice((1, 2))):
         b.window(side, large=b.some(0.7))
     noun, shape = ("table", r.random() < 0.6)
-    cloth = b.shaped(noun, "table", r.uniform(0.75, 1.1), r.uniform(0.75, 0.9), 0.75, "white", "white", "brown", "red")
+    cloth = b.shaped(noun, "table", (0.75, 1.1), (0.75, 0.9), 0.75, "white", "white", "brown", "red")
     cloth.kind = "cloth" if b.some(0.6) else ""
     seats = r.choice((2, 4, 4))
     for _ in range(r.randint(4, 9)):
@@ -285,16 +242,12 @@ def restaurant(b: Builder) -> None:
 
 def bar(b: Builder) -> None:
     """Add a counter with stools and bottles."""
-    counter = b.shaped("bar counter", "cabinet", b.r.uniform(2, 3.2), 0.6, 1.08, "brown", "black", "white")
+    counter = b.shaped("bar counter", "cabinet", (2, 3.2), 0.6, 1.08, "brown", "black", "white")
     if b.at_wall(counter, subject=True, gap=0.9):
         b.bottles(counter, b.r.randint(3, 9))
-        stool, angle = b.of("bar stool"), math.radians(counter.turn)
+        stool = b.of("bar stool")
         for place in range(-1, 2):
-            u, v = place * 0.75, -0.65
-            x, y = (
-                counter.x + u * math.cos(angle) - v * math.sin(angle),
-                counter.y + u * math.sin(angle) + v * math.cos(angle),
-            )
+            x, y = counter.beside(place * 0.75, -0.65)
             b.put(Piece(**{**vars(stool), "x": x, "y": y, "turn": b.r.uniform(0, 360)}))
 
 
@@ -306,34 +259,22 @@ def kitchen(b: Builder) -> None:
     wall = r.choice("nw")
     if b.some(0.75):
         b.at_wall(b.of("fridge"), wall, subject=b.some(0.2))
-    along = b.plan.width if wall == "n" else b.plan.depth
-    row = b.shaped(
-        "kitchen cabinets",
-        "kitchen",
-        min(r.uniform(1.8, 3.2), along - 1.05),
-        0.6,
-        2.2,
-        "white",
-        "white",
-        "brown",
-        "grey",
-    )
+    width = min(r.uniform(1.8, 3.2), b.span(wall)[0] - 1.05)
+    row = b.shaped("kitchen cabinets", "kitchen", width, 0.6, 2.2, "white", "white", "brown", "grey")
     b.at_wall(row, wall, subject=True, gap=0.0)
     if b.some(0.4):
         other = Piece(**{**vars(row), "width": r.uniform(1.2, 2.2)})
         b.at_wall(other, "e", subject=True, gap=0.0)
-    for noun, chance in (("oven", 0.25), ("washing machine", 0.2), ("kitchen island", 0.2)):
-        if b.some(chance):
-            b.at_wall(b.of(noun))
+    for noun in b.few({"oven": 0.25, "washing machine": 0.2, "kitchen island": 0.2}):
+        b.at_wall(b.of(noun))
     if b.some(0.35):
         dining(b, seats=r.choice((2, 4)))
     if b.some(0.5):
         b.window(r.choice("nesw"))
     counter = Piece("", "", row.x, row.y, 0, row.turn, row.width, row.depth, 0.92)
     for _ in range(r.randint(0, 4)):
-        b.on(
-            counter, b.of(r.choice(("coffee machine", "bottle", "bowl", "cup", "toaster", "plate")), keep=1), spread=0.4
-        )
+        noun = r.choice(("coffee machine", "bottle", "bowl", "cup", "toaster", "plate"))
+        b.on(counter, b.of(noun, keep=1), spread=0.4)
 
 
 def room_with_view(b: Builder) -> None:
@@ -345,9 +286,8 @@ def room_with_view(b: Builder) -> None:
     b.plan.words = ["amazing view"]
     if b.some(0.4):
         b.at_wall(bed_of(b, single=False), "w", gap=0.08)
-    for noun, chance in (("sofa", 0.3), ("armchair", 0.4), ("chair", 0.3), ("plant", 0.3)):
-        if b.some(chance):
-            b.in_the_middle(b.of(noun))
+    for noun in b.few({"sofa": 0.3, "armchair": 0.4, "chair": 0.3, "plant": 0.3}):
+        b.in_the_middle(b.of(noun))
 
 
 def office(b: Builder) -> None:
@@ -384,9 +324,8 @@ def mirror_corner(b: Builder) -> None:
     """A mirror and what it shows."""
     b.start("hotel room", (2.2, 4), (2.2, 4))
     wall_mirror(b, subject=True)
-    for noun, chance in (("chair", 0.4), ("desk", 0.3), ("armchair", 0.2), ("wardrobe", 0.4)):
-        if b.some(chance):
-            b.at_wall(b.of(noun))
+    for noun in b.few({"chair": 0.4, "desk": 0.3, "armchair": 0.2, "wardrobe": 0.4}):
+        b.at_wall(b.of(noun))
     b.decorate()
 
 

@@ -5,18 +5,20 @@ Each is drawn around its own origin, on the floor, its front towards -y.
 
 import math
 
-from training.builder import COLOURS, Piece
+from training.builder import Piece, shade
 from training.drawing import Draw, Shapes
-from training.materials import Material, glowing, linear, see_through, surface
+from training.materials import Material, glowing, linear, painted, see_through, surface
 from training.shapes_outside import facade, hot_tub, house, pool, railing
+
+BOTTLES = ((30, 70, 35), (90, 50, 20), (225, 232, 235), (170, 40, 40), (40, 90, 160), (235, 190, 60), (30, 30, 32))
 
 
 def bed(draw: Draw, p: Piece) -> None:
     """A mattress under a duvet, pillows, a headboard."""
     r, w, d, h = draw.r, p.width / 2, p.depth / 2, p.height
-    white = Material(linear((244, 243, 240)), 0.9).made
-    coloured = Material(linear(p.rgb), 0.9).made
-    frame = Material(linear(r.choice(COLOURS[r.choice(("brown", "white", "black", "grey"))])), 0.5).made
+    white = painted((244, 243, 240), 0.9)
+    coloured = painted(p.rgb, 0.9)
+    frame = painted(shade(r, "brown", "white", "black", "grey"), 0.5)
     draw.box((-w, -d, 0.08), (w, d, h * 0.55), frame, 0.01)
     draw.box((-w + 0.02, -d + 0.02, h * 0.5), (w - 0.02, d, h), white, 0.06)
     top = white if p.kind in ("white", "runner") else coloured
@@ -29,44 +31,26 @@ def bed(draw: Draw, p: Piece) -> None:
             x = (place - (count - 1) / 2) * p.width / count
             cloth = white if row == 0 or r.random() < 0.5 else coloured
             half = min(p.width / count / 2 - 0.05, 0.36)
-            draw.turned(
-                [(0, h + 0.02), (0.8, h + 0.03), (1, h + 0.09), (0.8, h + 0.16), (0, h + 0.2)],
-                cloth,
-                at=(x, d - 0.28 - 0.25 * row),
-                stretch=(half, 0.22),
-                power=3.5,
-            )
+            pillow = [(0, h + 0.02), (0.8, h + 0.03), (1, h + 0.09), (0.8, h + 0.16), (0, h + 0.2)]
+            draw.turned(pillow, cloth, at=(x, d - 0.28 - 0.25 * row), stretch=(half, 0.22), power=3.5)
     if r.random() < 0.8:
-        draw.box(
-            (-w - 0.05, d - 0.03, 0.2),
-            (w + 0.05, d + 0.06, h + r.uniform(0.25, 0.8)),
-            r.choice((frame, coloured)),
-            0.02,
-        )
+        high = (w + 0.05, d + 0.06, h + r.uniform(0.25, 0.8))
+        draw.box((-w - 0.05, d - 0.03, 0.2), high, r.choice((frame, coloured)), 0.02)
 
 
 def bathtub(draw: Draw, p: Piece) -> None:
     """A tub, free or built in, with its tap."""
-    enamel = Material(linear(p.rgb), 0.12).made
+    enamel = painted(p.rgb, 0.12)
     stretch, power, h = (p.width / 2, p.depth / 2), 2.6 if p.kind == "free" else 3.2, p.height
     inside = [(1.0, h), (0.9, h), (0.86, h * 0.85), (0.74, h * 0.3), (0.6, h * 0.2), (0, h * 0.18)]
     if p.kind == "free":
-        draw.turned(
-            [(0, 0), (0.7, 0), (0.78, h * 0.2), (0.95, h * 0.8), (1.02, h + 0.015), *inside],
-            enamel,
-            stretch=stretch,
-            power=power,
-        )
+        outside = [(0, 0), (0.7, 0), (0.78, h * 0.2), (0.95, h * 0.8), (1.02, h + 0.015)]
+        draw.turned([*outside, *inside], enamel, stretch=stretch, power=power)
     else:
         a, b = stretch
         apron = enamel if draw.r.random() < 0.6 else surface("tiles", draw.plan.wall_rgb, "x", draw.r).made
-        for low, high in (
-            ((-a, -b, 0), (a, -b + 0.05, h)),
-            ((-a, b - 0.05, 0), (a, b, h)),
-            ((-a, -b, 0), (-a + 0.05, b, h)),
-            ((a - 0.05, -b, 0), (a, b, h)),
-        ):
-            draw.box(low, high, apron)
+        along = [((-a, -b, 0), (a, -b + 0.05, h)), ((-a, b - 0.05, 0), (a, b, h))]
+        draw.boxes([*along, ((-a, -b, 0), (-a + 0.05, b, h)), ((a - 0.05, -b, 0), (a, b, h))], apron)
         draw.turned([(1.12, h + 0.004), *inside], enamel, stretch=(a * 0.97, b * 0.96), power=6)
     if draw.r.random() < 0.3:
         draw.what = "water surface"
@@ -80,7 +64,7 @@ def bathtub(draw: Draw, p: Piece) -> None:
 def shower(draw: Draw, p: Piece) -> None:
     """A tray with glass or a curtain before it, and a shower head."""
     r, w, d, h = draw.r, p.width / 2, p.depth / 2, p.height
-    draw.box((-w, -d, 0), (w, d, 0.06), Material(linear((240, 240, 238)), 0.2).made, 0.01)
+    draw.box((-w, -d, 0), (w, d, 0.06), painted((240, 240, 238), 0.2), 0.01)
     pole = -w * 0.2 + r.uniform(-0.2, 0.2) * w
     draw.rod((pole, d - 0.05, 0.9), (pole, d - 0.05, h), 0.012, draw.chrome)
     draw.rod((pole, d - 0.05, h), (pole, d - 0.35, h + 0.03), 0.012, draw.chrome)
@@ -88,16 +72,13 @@ def shower(draw: Draw, p: Piece) -> None:
     draw.box((pole - 0.12, d - 0.06, 1.0), (pole + 0.12, d - 0.01, 1.06), draw.chrome, 0.01)
     if p.kind == "curtain":
         draw.rod((-w, -d, h), (w, -d, h), 0.012, draw.chrome)
-        cloth = Material(linear(r.choice(COLOURS[r.choice(("white", "white", "blue", "beige", "grey"))])), 0.8).made
+        cloth = painted(shade(r, "white", "white", "blue", "beige", "grey"), 0.8)
         end = -w + p.width * r.uniform(0.35, 0.9)
         folds(draw, -w, end, -d, 0.1, h, cloth)
         return
-    draw.what = "glass pane"
     panes = [((-w, -d, 0.05), (w if p.kind == "cabin" else w * 0.3, -d + 0.01, h))]
     if p.kind == "cabin":
-        panes.append(((-w, -d, 0.05), (-w + 0.01, d, h)))
-        panes.append(((w - 0.01, -d, 0.05), (w, d, h)))
-    draw.what = "thing"
+        panes += [((-w, -d, 0.05), (-w + 0.01, d, h)), ((w - 0.01, -d, 0.05), (w, d, h))]
     pane = see_through((0.9, 0.95, 0.95), r.uniform(0.06, 0.16))
     for low, high in panes:
         draw.box(low, high, pane)
@@ -111,20 +92,17 @@ def folds(draw: Draw, x0: float, x1: float, y: float, z0: float, z1: float, mate
     """Cloth that hangs in folds."""
     count = max(int((x1 - x0) / 0.025), 4)
     depth = draw.r.uniform(0.02, 0.045)
-    points = []
-    for z in (z0, z1):
-        for i in range(count + 1):
-            points.append((x0 + (x1 - x0) * i / count, y + depth * math.sin(i * 1.15), z))
+    line = [(x0 + (x1 - x0) * i / count, y + depth * math.sin(i * 1.15)) for i in range(count + 1)]
+    points = [(*place, z) for z in (z0, z1) for place in line]
     faces = [(i, i + 1, count + 2 + i, count + 1 + i) for i in range(count)]
     draw.mesh(points, faces, material, smooth=True)
 
 
 def toilet(draw: Draw, p: Piece) -> None:
     """A bowl with its lid and its tank."""
-    white, d = Material(linear((243, 243, 241)), 0.15).made, p.depth / 2
-    draw.turned(
-        [(0, 0), (0.55, 0), (0.5, 0.2), (0.95, 0.36), (1, 0.4), (0, 0.4)], white, at=(0, -d * 0.3), stretch=(0.19, 0.26)
-    )
+    white, d = painted((243, 243, 241), 0.15), p.depth / 2
+    bowl = [(0, 0), (0.55, 0), (0.5, 0.2), (0.95, 0.36), (1, 0.4), (0, 0.4)]
+    draw.turned(bowl, white, at=(0, -d * 0.3), stretch=(0.19, 0.26))
     draw.turned([(0, 0.43), (1, 0.43), (1, 0.4)], white, at=(0, -d * 0.3), stretch=(0.19, 0.27))
     draw.box((-0.19, d - 0.18, 0.38), (0.19, d, p.height), white, 0.03)
     draw.box((-0.11, d - 0.3, 0), (0.11, d, 0.4), white, 0.02)
@@ -133,18 +111,13 @@ def toilet(draw: Draw, p: Piece) -> None:
 def vanity(draw: Draw, p: Piece) -> None:
     """A cabinet with one or two washbasins and taps."""
     w, d, h = p.width / 2, p.depth / 2, p.height
-    white = Material(linear((244, 244, 242)), 0.12).made
-    body = Material(linear(p.rgb), 0.5).made
+    white = painted((244, 244, 242), 0.12)
+    body = painted(p.rgb, 0.5)
     draw.box((-w, -d + 0.03, 0.25 if draw.r.random() < 0.4 else 0.0), (w, d, h - 0.05), body, 0.008)
     draw.box((-w, -d, h - 0.05), (w, d, h), surface("marble", (225, 222, 216), "z", draw.r).made, 0.008)
     for x in (-w / 2, w / 2) if p.kind == "double" else (0.0,):
-        draw.turned(
-            [(0.6, h), (1, h + 0.1), (0.94, h + 0.1), (0.5, h + 0.02), (0, h + 0.02)],
-            white,
-            at=(x, -0.03),
-            stretch=(0.23, 0.18),
-            power=draw.r.choice((2.0, 5.0)),
-        )
+        bowl = [(0.6, h), (1, h + 0.1), (0.94, h + 0.1), (0.5, h + 0.02), (0, h + 0.02)]
+        draw.turned(bowl, white, at=(x, -0.03), stretch=(0.23, 0.18), power=draw.r.choice((2.0, 5.0)))
         draw.rod((x, d - 0.07, h), (x, d - 0.07, h + 0.2), 0.014, draw.chrome)
         draw.rod((x, d - 0.07, h + 0.19), (x, d - 0.2, h + 0.17), 0.012, draw.chrome)
 
@@ -155,14 +128,13 @@ def mirror(draw: Draw, p: Piece) -> None:
     glass = Material((0.93, 0.94, 0.94), 0.0, 1.0).made
     if p.kind == "round":
         radius = min(w, h / 2)
-        ring = [
-            (radius * math.cos(t / 20 * math.pi), -0.02, h / 2 + radius * math.sin(t / 20 * math.pi)) for t in range(40)
-        ]
+        angles = [t / 20 * math.pi for t in range(40)]
+        ring = [(radius * math.cos(angle), -0.02, h / 2 + radius * math.sin(angle)) for angle in angles]
         draw.mesh(ring, [tuple(reversed(range(40)))], glass)
         return
-    draw.mesh([(-w, -0.02, 0), (w, -0.02, 0), (w, -0.02, h), (-w, -0.02, h)], [(0, 1, 2, 3)], glass)
+    draw.upright((-w, 0), (w, h), -0.02, glass)
     if p.kind == "framed":
-        frame, t = Material(linear(p.rgb), 0.4).made, draw.r.uniform(0.03, 0.09)
+        frame, t = painted(p.rgb, 0.4), draw.r.uniform(0.03, 0.09)
         for low, high in (((-w, 0), (w, t)), ((-w, h - t), (w, h)), ((-w, 0), (-w + t, h)), ((w - t, 0), (w, h))):
             draw.box((low[0], -0.04, low[1]), (high[0], 0.01, high[1]), frame, 0.005)
 
@@ -171,39 +143,25 @@ def tv(draw: Draw, p: Piece) -> None:
     """A flat screen, on or off."""
     w, h = p.width / 2, p.height
     draw.box((-w, -0.02, 0), (w, 0.025, h), Material((0.012, 0.012, 0.013), 0.25).made, 0.006)
-    inner = [
-        (-w + 0.02, -0.024, 0.03),
-        (w - 0.02, -0.024, 0.03),
-        (w - 0.02, -0.024, h - 0.02),
-        (-w + 0.02, -0.024, h - 0.02),
-    ]
     shine = Material((0.006, 0.006, 0.007), 0.08).made
     if p.kind == "on":
-        shine = glowing(
-            linear(draw.r.choice(COLOURS[draw.r.choice(list(COLOURS))])),
-            draw.r.uniform(0.4, 1.2),
-            draw.view_path if draw.r.random() < 0.6 else None,
-        )
-    draw.mesh(inner, [(0, 1, 2, 3)], shine, uv=[(0, 0), (1, 0), (1, 1), (0, 1)])
+        light, strength = linear(shade(draw.r)), draw.r.uniform(0.4, 1.2)
+        shine = glowing(light, strength, draw.view_path if draw.r.random() < 0.6 else None)
+    draw.upright((-w + 0.02, 0.03), (w - 0.02, h - 0.02), -0.024, shine, [(0, 0), (1, 0), (1, 1), (0, 1)])
     draw.box((-0.06, -0.01, -0.08), (0.06, 0.02, 0.0), Material((0.02, 0.02, 0.02), 0.3).made)
 
 
 def minibar(draw: Draw, p: Piece) -> None:
     """A small fridge: open, with a door of glass, or closed."""
     r, w, d, h = draw.r, p.width / 2, p.depth / 2, p.height
-    body, inside = Material(linear(p.rgb), 0.4).made, Material(linear((235, 238, 240)), 0.5).made
+    body, inside = painted(p.rgb, 0.4), painted((235, 238, 240), 0.5)
     if p.kind == "closed":
         draw.box((-w, -d, 0), (w, d, h), body, 0.01)
         draw.box((w - 0.08, -d - 0.02, h * 0.5), (w - 0.06, -d, h * 0.8), draw.chrome)
         return
     t = 0.03
-    for low, high in (
-        ((-w, -d, 0), (-w + t, d, h)),
-        ((w - t, -d, 0), (w, d, h)),
-        ((-w, -d, 0), (w, d, t)),
-        ((-w, -d, h - t), (w, d, h)),
-    ):
-        draw.box(low, high, body)
+    upright = [((-w, -d, 0), (-w + t, d, h)), ((w - t, -d, 0), (w, d, h))]
+    draw.boxes([*upright, ((-w, -d, 0), (w, d, t)), ((-w, -d, h - t), (w, d, h))], body)
     draw.box((-w, d - t, 0), (w, d, h), inside)
     shine = glowing((0.9, 0.95, 1.0), 3)
     draw.box((-w * 0.5, d - 0.08, h - 0.06), (w * 0.5, d - 0.05, h - 0.04), shine)
@@ -215,13 +173,8 @@ def minibar(draw: Draw, p: Piece) -> None:
         count = int((p.width - 2 * t) / 0.085)
         for place in range(count):
             if r.random() < 0.8:
-                one_bottle(
-                    draw,
-                    -w + t + 0.05 + place * 0.085,
-                    r.uniform(-d + 0.1, 0.0),
-                    z + 0.01,
-                    (h - 2 * t) / shelves * r.uniform(0.5, 0.88),
-                )
+                x, y = -w + t + 0.05 + place * 0.085, r.uniform(-d + 0.1, 0.0)
+                one_bottle(draw, x, y, z + 0.01, (h - 2 * t) / shelves * r.uniform(0.5, 0.88))
     if p.kind == "glass":
         draw.what = "glass"
         draw.box((-w, -d - 0.02, 0.0), (w, -d - 0.01, h), see_through((0.9, 0.93, 0.95), 0.12))
@@ -234,31 +187,10 @@ def minibar(draw: Draw, p: Piece) -> None:
 def one_bottle(draw: Draw, x: float, y: float, z: float, h: float) -> None:
     """A bottle or a can."""
     r = draw.r
-    glass = Material(
-        linear(
-            r.choice(
-                (
-                    (30, 70, 35),
-                    (90, 50, 20),
-                    (225, 232, 235),
-                    (170, 40, 40),
-                    (40, 90, 160),
-                    (235, 190, 60),
-                    (30, 30, 32),
-                )
-            )
-        ),
-        0.1,
-    ).made
+    glass = painted(r.choice(BOTTLES), 0.1)
     radius = min(0.034, h * 0.3)
-    profile = [
-        (0, z),
-        (radius, z),
-        (radius, z + h * 0.55),
-        (radius * 0.4, z + h * 0.75),
-        (radius * 0.38, z + h),
-        (0, z + h),
-    ]
+    neck = [(radius * 0.4, z + h * 0.75), (radius * 0.38, z + h), (0, z + h)]
+    profile = [(0, z), (radius, z), (radius, z + h * 0.55), *neck]
     if h < 0.16 or r.random() < 0.25:
         profile = [(0, z), (radius, z), (radius, z + min(h, 0.13)), (0, z + min(h, 0.13))]
     draw.turned(profile, glass, at=(x, y))
@@ -275,7 +207,7 @@ def bottle(draw: Draw, p: Piece) -> None:
 def cabinet(draw: Draw, p: Piece) -> None:
     """A low cabinet with doors or drawers."""
     r, w, d, h = draw.r, p.width / 2, p.depth / 2, p.height
-    body = Material(linear(p.rgb), 0.45).made if r.random() < 0.6 else surface("wood", p.rgb, "o", r).made
+    body = painted(p.rgb, 0.45) if r.random() < 0.6 else surface("wood", p.rgb, "o", r).made
     draw.box((-w, -d, 0.05), (w, d, h), body, 0.006)
     across, up = r.choice((1, 2, 3)), r.choice((1, 2, 3))
     front = Material(linear(p.rgb, r.choice((0.85, 1.1))), 0.4).made
@@ -290,14 +222,10 @@ def cabinet(draw: Draw, p: Piece) -> None:
 def table(draw: Draw, p: Piece) -> None:
     """A table with four legs or one, bare or under a cloth."""
     r, w, d, h = draw.r, p.width / 2, p.depth / 2, p.height
-    top = Material(linear(p.rgb), 0.4).made
+    top = painted(p.rgb, 0.4)
     if p.kind == "cloth":
-        draw.turned(
-            [(0, h), (1, h), (1.02, h - 0.02), (1.04, h - r.uniform(0.2, 0.6))],
-            Material(linear(p.rgb), 0.9).made,
-            stretch=(w, d),
-            power=r.choice((2.0, 8.0)),
-        )
+        profile = [(0, h), (1, h), (1.02, h - 0.02), (1.04, h - r.uniform(0.2, 0.6))]
+        draw.turned(profile, painted(p.rgb, 0.9), stretch=(w, d), power=r.choice((2.0, 8.0)))
     else:
         draw.box((-w, -d, h - 0.04), (w, d, h), top, 0.006)
     legs = [(0.0, 0.0)] if p.kind == "cloth" else [(x * (w - 0.05), y * (d - 0.05)) for x in (-1, 1) for y in (-1, 1)]
@@ -308,10 +236,8 @@ def table(draw: Draw, p: Piece) -> None:
 def kitchen(draw: Draw, p: Piece) -> None:
     """A row of cabinets below and above, a counter, a sink, a stove with its hood, an oven."""
     r, w, d = draw.r, p.width / 2, p.depth / 2
-    front = Material(linear(p.rgb), 0.3).made if r.random() < 0.7 else surface("wood", p.rgb, "o", r).made
-    counter = surface(
-        r.choice(("marble", "paint")), r.choice(COLOURS[r.choice(("grey", "black", "beige", "white"))]), "z", r
-    ).made
+    front = painted(p.rgb, 0.3) if r.random() < 0.7 else surface("wood", p.rgb, "o", r).made
+    counter = surface(r.choice(("marble", "paint")), shade(r, "grey", "black", "beige", "white"), "z", r).made
     black, steel = Material((0.015, 0.015, 0.016), 0.15).made, Material((0.55, 0.56, 0.57), 0.3, 1.0).made
     count = max(int(p.width / 0.6), 2)
     step = p.width / count
@@ -337,11 +263,8 @@ def kitchen(draw: Draw, p: Piece) -> None:
             draw.rod(((a + b) / 2, d - 0.08, 0.92), ((a + b) / 2, d - 0.08, 1.2), 0.013, steel)
             draw.rod(((a + b) / 2, d - 0.08, 1.19), ((a + b) / 2, d - 0.28, 1.15), 0.012, steel)
     draw.box((-w, -d - 0.02, 0.88), (w, d, 0.92), counter, 0.004)
-    draw.box(
-        (-w, d - 0.012, 0.92),
-        (w, d, 1.45),
-        surface("tiles", r.choice(COLOURS[r.choice(("white", "grey", "beige", "blue"))]), "x", r).made,
-    )
+    tiles = surface("tiles", shade(r, "white", "grey", "beige", "blue"), "x", r).made
+    draw.box((-w, d - 0.012, 0.92), (w, d, 1.45), tiles)
 
 
 def window(draw: Draw, p: Piece) -> None:
@@ -367,7 +290,7 @@ def window(draw: Draw, p: Piece) -> None:
 def curtains(draw: Draw, p: Piece) -> None:
     """A curtain on either side of a window, and sometimes a thin one before it."""
     w, r = p.width / 2, draw.r
-    cloth = Material(linear(p.rgb), 0.9).made
+    cloth = painted(p.rgb, 0.9)
     part = p.width * r.uniform(0.1, 0.24)
     draw.what = "cloth"
     for x0, x1 in ((-w, -w + part), (w - part, w)):
@@ -380,20 +303,14 @@ def picture(draw: Draw, p: Piece) -> None:
     """A framed picture of colours, or of a landscape."""
     r, w, h = draw.r, p.width / 2, p.height
     draw.box((-w, -0.02, 0), (w, 0.012, h), Material(linear(p.rgb, 0.6), 0.5).made)
-    corners = [
-        (-w + 0.03, -0.022, 0.03),
-        (w - 0.03, -0.022, 0.03),
-        (w - 0.03, -0.022, h - 0.03),
-        (-w + 0.03, -0.022, h - 0.03),
-    ]
-    ink = surface(r.choice(("marble", "stripes", "wood")), r.choice(COLOURS[r.choice(list(COLOURS))]), "o", r).made
-    draw.mesh(corners, [(0, 1, 2, 3)], ink)
+    ink = surface(r.choice(("marble", "stripes", "wood")), shade(r), "o", r).made
+    draw.upright((-w + 0.03, 0.03), (w - 0.03, h - 0.03), -0.022, ink)
 
 
 def door(draw: Draw, p: Piece) -> None:
     """A door in its frame."""
     w, h = p.width / 2, p.height
-    leaf = Material(linear(p.rgb), 0.45).made
+    leaf = painted(p.rgb, 0.45)
     draw.box((-w, -0.03, 0), (w, 0.02, h), Material(linear(p.rgb, 0.8), 0.5).made)
     draw.box((-w + 0.06, -0.045, 0.0), (w - 0.06, -0.03, h - 0.06), leaf, 0.004)
     draw.rod((w - 0.13, -0.08, 1.0), (w - 0.25, -0.08, 1.0), 0.01, draw.chrome)
@@ -401,22 +318,15 @@ def door(draw: Draw, p: Piece) -> None:
 
 def rug(draw: Draw, p: Piece) -> None:
     """A rug on the floor."""
-    draw.box(
-        (-p.width / 2, -p.depth / 2, 0.001),
-        (p.width / 2, p.depth / 2, p.height),
-        surface(draw.r.choice(("carpet", "stripes")), p.rgb, "z", draw.r).made,
-    )
+    w, d, wool = p.width / 2, p.depth / 2, surface(draw.r.choice(("carpet", "stripes")), p.rgb, "z", draw.r).made
+    draw.box((-w, -d, 0.001), (w, d, p.height), wool)
 
 
 def pendant(draw: Draw, p: Piece) -> None:
     """A lamp that hangs from the ceiling."""
-    shade = glowing(linear(p.rgb), draw.r.uniform(1, 4))
-    draw.turned(
-        draw.r.choice(
-            ([(0.1, 0.25), (0.18, 0)], [(0, 0.3), (0.15, 0.2), (0.18, 0.1), (0.1, 0)], [(0.03, 0.25), (0.25, 0)])
-        ),
-        shade,
-    )
+    lit = glowing(linear(p.rgb), draw.r.uniform(1, 4))
+    bell = [(0, 0.3), (0.15, 0.2), (0.18, 0.1), (0.1, 0)]
+    draw.turned(draw.r.choice(([(0.1, 0.25), (0.18, 0)], bell, [(0.03, 0.25), (0.25, 0)])), lit)
     draw.rod((0, 0, 0.25), (0, 0, draw.plan.height - p.z), 0.006, Material((0.02, 0.02, 0.02)).made)
 
 
@@ -424,7 +334,7 @@ def towel(draw: Draw, p: Piece) -> None:
     """A towel on its rail."""
     w = p.width / 2
     draw.rod((-w - 0.05, -0.05, p.height), (w + 0.05, -0.05, p.height), 0.01, draw.chrome)
-    draw.box((-w, -0.075, 0), (w, -0.03, p.height + 0.012), Material(linear(p.rgb), 0.95).made, 0.015)
+    draw.box((-w, -0.075, 0), (w, -0.03, p.height + 0.012), painted(p.rgb, 0.95), 0.015)
 
 
 def nothing(draw: Draw, p: Piece) -> None:

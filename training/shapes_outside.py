@@ -2,7 +2,7 @@
 
 from training.builder import Piece
 from training.drawing import Draw
-from training.materials import Material, linear, see_through, surface
+from training.materials import Material, linear, painted, see_through, surface
 
 
 def railing(draw: Draw, p: Piece) -> None:
@@ -27,9 +27,8 @@ def house(draw: Draw, p: Piece) -> None:
     """The wall of the house behind a balcony, with a door of glass."""
     wall, w = surface(draw.plan.wall_kind, p.rgb, "x", draw.r).made, p.width / 2
     draw.what = "wall"
-    draw.box((-w, -0.1, 0), (-0.9, 0.1, p.height), wall)
-    draw.box((0.9, -0.1, 0), (w, 0.1, p.height), wall)
-    draw.box((-0.9, -0.1, 2.2), (0.9, 0.1, p.height), wall)
+    sides = [((-w, -0.1, 0), (-0.9, 0.1, p.height)), ((0.9, -0.1, 0), (w, 0.1, p.height))]
+    draw.boxes([*sides, ((-0.9, -0.1, 2.2), (0.9, 0.1, p.height))], wall)
     draw.box((-0.9, -0.02, 0), (0.9, 0.0, 2.2), Material((0.05, 0.06, 0.07), 0.05).made)
     draw.what = "thing"
 
@@ -51,27 +50,20 @@ def pool(draw: Draw, p: Piece) -> None:
     blue = r.choice(((70, 160, 190), (50, 130, 190), (110, 190, 200), (60, 150, 150)))
     tiles = surface("tiles", blue, "z", r).made
     rim = Material(linear(r.choice(((235, 232, 225), (200, 190, 175), (150, 150, 150)))), 0.6).made
-    draw.mesh([(-w, -d, -1.3), (w, -d, -1.3), (w, d, -1.3), (-w, d, -1.3)], [(0, 1, 2, 3)], tiles)
+    draw.level((-w, -d), (w, d), -1.3, tiles)
     corners = [(-w, -d), (w, -d), (w, d), (-w, d)]
     for (a, b), (c, e) in zip(corners, corners[1:] + corners[:1], strict=True):
         draw.mesh([(a, b, -1.3), (c, e, -1.3), (c, e, 0), (a, b, 0)], [(3, 2, 1, 0)], tiles)
-    for low, high in (
-        ((-w - 0.3, -d - 0.3), (w + 0.3, -d)),
-        ((-w - 0.3, d), (w + 0.3, d + 0.3)),
-        ((-w - 0.3, -d), (-w, d)),
-        ((w, -d), (w + 0.3, d)),
-    ):
-        draw.box((*low, -0.05), (*high, 0.02), rim)
+    ends = [((-w - 0.3, -d - 0.3), (w + 0.3, -d)), ((-w - 0.3, d), (w + 0.3, d + 0.3))]
+    sides = [((-w - 0.3, -d), (-w, d)), ((w, -d), (w + 0.3, d))]
+    draw.boxes([((*low, -0.05), (*high, 0.02)) for low, high in ends + sides], rim)
     if p.kind == "round":
         ground = surface(draw.plan.floor_kind, draw.plan.floor_rgb, "z", r).made
         ring = [(1.0, 0.015), (1.5, 0.015)]
         draw.turned(ring, ground, stretch=(w, d), power=2)
     draw.what = "thing"
-    draw.mesh(
-        [(-w, -d, -0.12), (w, -d, -0.12), (w, d, -0.12), (-w, d, -0.12)],
-        [(0, 1, 2, 3)],
-        see_through(linear(blue, 1.25), r.uniform(0.12, 0.25), r.uniform(0.2, 0.6)),
-    )
+    water = see_through(linear(blue, 1.25), r.uniform(0.12, 0.25), r.uniform(0.2, 0.6))
+    draw.level((-w, -d), (w, d), -0.12, water)
     if r.random() < 0.4:
         for x in (-0.25, 0.25):
             draw.rod((w * 0.6 + x, -d, -0.6), (w * 0.6 + x, -d - 0.05, 0.7), 0.022, draw.chrome)
@@ -81,18 +73,10 @@ def hot_tub(draw: Draw, p: Piece) -> None:
     """A whirlpool with its water."""
     r, h, stretch = draw.r, p.height, (p.width / 2, p.depth / 2)
     power = 2.0 if p.kind == "round" else 6.0
-    draw.turned(
-        [(1, 0), (1, h - 0.05)],
-        surface("wood", p.rgb, "o", r).made if r.random() < 0.5 else Material(linear(p.rgb), 0.5).made,
-        stretch=stretch,
-        power=power,
-    )
-    draw.turned(
-        [(1.02, h - 0.05), (1.02, h), (0.86, h), (0.8, h * 0.4), (0, h * 0.35)],
-        Material(linear((225, 230, 232)), 0.2).made,
-        stretch=stretch,
-        power=power,
-    )
-    draw.turned(
-        [(0, h - 0.12), (0.85, h - 0.12)], see_through((0.55, 0.82, 0.9), 0.25, 0.9), stretch=stretch, power=power
-    )
+    around = surface("wood", p.rgb, "o", r).made if r.random() < 0.5 else painted(p.rgb, 0.5)
+    for profile, material in (
+        ([(1, 0), (1, h - 0.05)], around),
+        ([(1.02, h - 0.05), (1.02, h), (0.86, h), (0.8, h * 0.4), (0, h * 0.35)], painted((225, 230, 232), 0.2)),
+        ([(0, h - 0.12), (0.85, h - 0.12)], see_through((0.55, 0.82, 0.9), 0.25, 0.9)),
+    ):
+        draw.turned(profile, material, stretch=stretch, power=power)

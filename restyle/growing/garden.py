@@ -105,17 +105,13 @@ class Garden:
         shade = Image.blend(self.blue, self.dark, amounts.dark)
         picture = Image.composite(light, self.start, multiplied(self.lit, GOLD * amounts.light))
         picture = Image.composite(shade, picture, multiplied(self.shaded, SHADE * amounts.light))
-        for plants, shadow in zip(self._in_depth(amounts), (NEAR, FAR), strict=True):
+        for plants, shadow in zip(self.planted(amounts), (NEAR, FAR), strict=True):
             if plants:
                 picture = self._planted(picture, plants, shadow)
         return picture
 
-    def planted(self, amounts: Amounts) -> list[Plant]:
-        """Return the plants that are there then, those behind first."""
-        on_walls, in_front = self._in_depth(amounts)
-        return on_walls + in_front
-
-    def _in_depth(self, amounts: Amounts) -> tuple[list[Plant], list[Plant]]:
+    def planted(self, amounts: Amounts) -> tuple[list[Plant], list[Plant]]:
+        """Return the plants that are there then, on walls and before the room, those behind first."""
         on_walls = list(first(self.beds.vines, amounts.vines))
         from_above, fronds = first(self.beds.hanging, amounts.hanging), first(self.beds.fronds, amounts.fronds)
         behind, flowers = min(len(fronds), BEHIND), first(self.beds.umbels, max(0.0, 2 * amounts.fronds - 1))

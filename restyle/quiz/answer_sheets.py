@@ -1,12 +1,15 @@
 """The answers that a person gave: read from the file that the quiz's page hands out, checked, and counted."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
 from base.errors import QueryError
-from base.records import parse_json
+from base.records import converted, parse_json
 from restyle.quiz.game import Quiz, QuizQuestion
 from restyle.restyled import Result
 
@@ -14,8 +17,9 @@ LONGEST_NAME = 100
 REMEDY = "take the file as the quiz's page hands it out"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class QuizAnswer:
+class QuizAnswer(
+    Struct, frozen=True, kw_only=True, rename={"result_id": "result", "choice_ids": "choices", "chosen_id": "chosen"}
+):
     """What was chosen of the photos that were shown beside a result."""
 
     result_id: int
@@ -23,9 +27,8 @@ class QuizAnswer:
     chosen_id: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sheet:
-    """A filled-in quiz."""
+class Sheet(Struct, frozen=True, kw_only=True, rename={"quiz_id": "quiz"}):
+    """A filled-in quiz, as the page hands it out."""
 
     quiz_id: str
     seed: int
@@ -73,44 +76,18 @@ def read_answers(path: Path) -> Sheet:
 def sheet_of(record: Any, where: str) -> Sheet:
     """Return the filled-in quiz of its JSON, which came from `where`. Raises: QueryError: as `read_answers`."""
     try:
-        answers = tuple(answer_of(answer) for answer in part(record, "answers", list))
-        sheet = Sheet(
-            quiz_id=part(record, "quiz", str),
-            seed=part(record, "seed", int),
-            player=name_of(part(record, "player", str)),
-            finished_at=part(record, "finished_at", str),
-            answers=answers,
-        )
-    except TypeError as error:
+        sheet = converted(record, Sheet)
+    except ValueError as error:
         raise QueryError(f"{where} holds no answers of a quiz ({error}): {REMEDY}") from error
-    if not answers:
+    if not sheet.answers:
         raise QueryError(f"{where} holds no answers: play the quiz first")
-    return sheet
+    return replace(sheet, player=name_of(sheet.player))
 
 
 def name_of(text: str) -> str:
     """Return a player's name on one line, without characters that do something to a terminal."""
     name = "".join(filter(str.isprintable, " ".join(text.split())))
     return name[:LONGEST_NAME].strip() or "somebody"
-
-
-def answer_of(record: Any) -> QuizAnswer:
-    """Return an answer of its JSON. Raises: TypeError: it is none."""
-    choices = part(record, "choices", list)
-    if any(type(choice) is not int for choice in choices):
-        raise TypeError(f"choices are {choices!r:.60}")
-    return QuizAnswer(
-        result_id=part(record, "result", int), choice_ids=tuple(choices), chosen_id=part(record, "chosen", int)
-    )
-
-
-def part(record: Any, name: str, kind: type) -> Any:
-    """Return a part of a JSON object. Raises: TypeError: it is absent or of another kind."""
-    if not isinstance(record, dict) or name not in record:
-        raise TypeError(f"no {name!r} in {record!r:.60}")
-    if type(record[name]) is not kind:  # bool is an int to isinstance
-        raise TypeError(f"{name!r} is {record[name]!r:.60}")
-    return record[name]
 
 
 def outcome(sheet: Sheet, results: Mapping[int, Result]) -> QuizOutcome:

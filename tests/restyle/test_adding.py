@@ -20,24 +20,18 @@ from tests.restyled import add_results, keep_results, lineage_of, results_of
 
 
 @pytest.fixture
-def filled(library: LibraryFactory, photos: Path) -> LibraryFactory:
+def filled(filled: LibraryFactory) -> LibraryFactory:
     """A library of ten photos, three of a hotel."""
-    library.add(photos)
-    with results_of(library.folder) as (session, _):
+    with results_of(filled.folder) as (session, _):
         session.execute(sql("INSERT INTO hotel VALUES (100, 'Azura', NULL, 48.85, 2.35)"))
         session.execute(sql("UPDATE photo SET hotel_id = 100 WHERE id <= 3"))
         session.commit()
-    return library
+    return filled
 
 
 def add(library: LibraryFactory, folder: LibraryFolder | None = None) -> int:
     """Add all results."""
     return add_results(folder or library.folder, library.encoder)
-
-
-def vectors_of_results(folder: LibraryFolder) -> dict[int, np.ndarray]:
-    """Return {photo id: vector} of the results that searching can find."""
-    return found_vectors(folder, restyled=True)
 
 
 def segments_of_results(folder: LibraryFolder) -> list[SegmentFile]:
@@ -48,7 +42,7 @@ def segments_of_results(folder: LibraryFolder) -> list[SegmentFile]:
 
 def test_a_result_gets_a_row_with_its_photos_hotel_and_its_own_vector(filled: LibraryFactory) -> None:
     kept = keep_results(filled.folder, [2, 7], filled.encoder)
-    vectors = vectors_of_results(filled.folder)
+    vectors = found_vectors(filled.folder, restyled=True)
     assert list(vectors) == [result.photo_id for result in kept] == [11, 12]
     with results_of(filled.folder) as (session, _):
         for result, hotel_id in zip(kept, (100, None), strict=True):
@@ -81,13 +75,13 @@ def test_what_was_added_is_not_added_again(filled: LibraryFactory) -> None:
     keep_results(filled.folder, [3])
     assert add(filled) == 1
     assert filled.encoder.encoded_photos == encoded + 1
-    assert sorted(vectors_of_results(filled.folder)) == [11, 12, 13]
+    assert sorted(found_vectors(filled.folder, restyled=True)) == [11, 12, 13]
 
 
 def test_many_results_are_recorded_in_several_segments(filled: LibraryFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adding, "SEGMENT_RESULTS", 4)
     keep_results(filled.folder, range(1, 10), filled.encoder)
-    assert sorted(vectors_of_results(filled.folder)) == list(range(11, 20))
+    assert sorted(found_vectors(filled.folder, restyled=True)) == list(range(11, 20))
     assert [file.rows for file in photo_segments(filled.folder)] == [10]
     assert [file.rows for file in segments_of_results(filled.folder)] == [4, 4, 1]
     assert verify(filled.folder) == []
@@ -98,32 +92,30 @@ def test_segments_of_results_are_merged_and_never_with_those_of_photos(
 ) -> None:
     monkeypatch.setattr(adding, "SEGMENT_RESULTS", 4)
     keep_results(filled.folder, range(1, 10), filled.encoder)
-    before, photos_before = vectors_of_results(filled.folder), photo_segments(filled.folder)
+    before, photos_before = found_vectors(filled.folder, restyled=True), photo_segments(filled.folder)
     monkeypatch.setattr("indexer.merging.FAN_OUT", 2)
     assert merge_due(filled.folder) == 1
     assert [file.rows for file in segments_of_results(filled.folder)] == [9]
     assert photo_segments(filled.folder) == photos_before
-    after = vectors_of_results(filled.folder)
-    assert {photo_id: vector.tolist() for photo_id, vector in after.items()} == {
-        photo_id: vector.tolist() for photo_id, vector in before.items()
-    }
+    after = found_vectors(filled.folder, restyled=True)
+    assert list(after) == list(before) and all(np.array_equal(after[each], before[each]) for each in before)
     assert verify(filled.folder) == []
     assert add(filled) == 0
 
 
 def test_a_result_made_anew_loses_its_vector_until_it_is_added_again(filled: LibraryFactory) -> None:
     (first,) = keep_results(filled.folder, [1], filled.encoder)
-    (before,) = vectors_of_results(filled.folder).values()
+    (before,) = found_vectors(filled.folder, restyled=True).values()
     with results_of(filled.folder) as (_, results):
         again = results.keep(np.tile(np.arange(96, dtype=np.uint8), (64, 1))[..., None].repeat(3, 2), lineage_of(1))
     assert (again.id, again.photo_id) == (first.id, first.photo_id)
-    assert vectors_of_results(filled.folder) == {}
+    assert found_vectors(filled.folder, restyled=True) == {}
     assert [(file.rows, file.alive) for file in segments_of_results(filled.folder)] == [(1, 0)]
     assert take_inventory(filled.folder).restyled_added == 0
     assert verify(filled.folder) == []
     assert add(filled) == 1
     assert [(file.rows, file.alive) for file in segments_of_results(filled.folder)] == [(1, 0), (1, 1)]
-    ((photo_id, after),) = vectors_of_results(filled.folder).items()
+    ((photo_id, after),) = found_vectors(filled.folder, restyled=True).items()
     assert photo_id == first.photo_id
     assert float(before @ after) < 0.9
     assert verify(filled.folder) == []
@@ -144,7 +136,7 @@ def test_while_another_process_changes_the_library_nothing_is_added_and_the_next
     keep_results(filled.folder, [1])
     with catalog_of(filled.folder) as catalog, catalog.lock(), pytest.raises(LibraryError, match="another process"):
         add(filled)
-    assert vectors_of_results(filled.folder) == {}
+    assert found_vectors(filled.folder, restyled=True) == {}
     assert add(filled) == 1
 
 
@@ -159,7 +151,7 @@ def test_a_failure_between_segment_and_rows_leaves_results_that_the_next_call_ad
     assert [found.part for found in verify(filled.folder)] == ["stray file"]  # as every killed run leaves it
     assert take_inventory(filled.folder).restyled_added == 0
     assert add(filled) == 2
-    assert sorted(vectors_of_results(filled.folder)) == [11, 12]
+    assert sorted(found_vectors(filled.folder, restyled=True)) == [11, 12]
     assert verify(filled.folder) == []
 
 
@@ -192,7 +184,7 @@ def test_in_a_library_that_was_moved_results_are_added_at_their_new_place(filled
         assert photo is not None
         assert photo.path == str(moved.restyled / result.path.name)
         assert result.photo_id == before.photo_id
-    assert list(vectors_of_results(moved)) == [before.photo_id]  # and not once more at the old place
+    assert list(found_vectors(moved, restyled=True)) == [before.photo_id]  # and not once more at the old place
 
 
 def test_a_library_reached_by_a_link_is_no_other_place(filled: LibraryFactory) -> None:

@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +38,6 @@ def restyled(photo: np.ndarray, palette: str = "fern") -> np.ndarray:
     return regrade(photo, read_palette(palette), keep=faces_of(photo).keep)
 
 
-def hung(photo: np.ndarray, side: int, left: int = 60, top: int = 40) -> np.ndarray:
-    """Return a photo with a picture of the astronaut in it, `side` px wide; her face is 0.18 of that."""
-    result = photo.copy()
-    result[top : top + side, left : left + side] = resized(PERSON, (side, side))
-    return result
-
-
 def kept_of(photo: np.ndarray) -> np.ndarray:
     """Return what is kept of a photo with one face, (rows, columns)."""
     faces = faces_of(photo)
@@ -66,8 +58,7 @@ def test_a_face_keeps_its_colours_while_all_else_takes_the_palettes(name: str) -
     assert changed(kept[suit], alone[suit]).mean() < 0.2
 
 
-@pytest.mark.parametrize("side", [128, 200, 400, 1024, 2200])
-@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(("side", "mirrored"), [(128, False), (200, True), (400, False), (1024, True), (2200, False)])
 def test_at_other_sizes_and_mirrored(side: int, mirrored: bool) -> None:
     photo = resized(PERSON, (side, side))
     photo = np.ascontiguousarray(photo[:, ::-1]) if mirrored else photo
@@ -133,7 +124,11 @@ def test_neck_and_hands_of_the_faces_colour_keep_theirs_and_a_room_of_it_does_no
 
 
 @pytest.mark.parametrize(
-    "photo", [wall(PEACH), room(1), room(3, hue=PEACH), texture(), wall((200, 60, 50)), room(2, hue=(160, 110, 70))]
+    "photo",
+    [
+        *(wall(PEACH), room(1), room(3, hue=PEACH), texture(), wall((200, 60, 50)), room(2, hue=(160, 110, 70))),
+        *(texture(0, size) for size in ((1, 1), (500, 1), (3, 700), (4000, 79))),  # tiny and thin
+    ],
 )
 def test_nothing_is_kept_without_faces(photo: np.ndarray) -> None:
     assert faces_of(photo) == Faces(0, None)
@@ -152,10 +147,10 @@ def test_a_painted_face_is_one(shared_photos: Path) -> None:
 
 
 def test_sample_hotels_have_no_faces() -> None:
-    """None of all 240 was taken for one; a quarter of them is looked at here, to save time."""
+    """None of all 240 was taken for one; an eighth of them is looked at here, to save time."""
     folder = Path(str(files("aliens") / "samples" / "images"))
-    photos = sorted(folder.rglob("*.jpg"))[::4]
-    assert len(photos) == 60
+    photos = sorted(folder.rglob("*.jpg"))[::8]
+    assert len(photos) == 30
     assert [path for path in photos if faces_of(read_pixels(PhotoFile(str(path)))).count] == []
 
 
@@ -169,26 +164,15 @@ def test_greyscale_faces_stay_grey() -> None:
 def test_transparent_photos(tmp_path: Path) -> None:
     picture = np.dstack([PERSON, np.full(PERSON.shape[:2], 255, np.uint8)])
     picture[:, :100, 3] = 0
-    (tmp_path / "photo.png").write_bytes(png_of(picture))
+    Image.fromarray(picture).save(tmp_path / "photo.png")
     photo = read_pixels(PhotoFile(str(tmp_path / "photo.png")))
     assert faces_of(photo).count == 1
     assert np.percentile(changed(photo, restyled(photo))[SKIN], 99) < 1.5
 
 
-def png_of(picture: np.ndarray) -> bytes:
-    file = BytesIO()
-    Image.fromarray(picture).save(file, "png")
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (700, 3), (79, 4000)])
-def test_tiny_and_thin_photos(shape: tuple[int, int]) -> None:
-    photo = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    assert faces_of(photo) == Faces(0, None)
-
-
 def test_panoramas() -> None:
-    photo = hung(np.tile(texture(1, (320, 300)), (1, 8, 1)), 280, left=1500, top=10)
+    photo = np.tile(texture(1, (320, 300)), (1, 8, 1))
+    photo[10:290, 1500:1780] = resized(PERSON, (280, 280))
     assert kept_of(photo)[10 + 280 // 4, 1500 + int(280 * 0.43)] > 0.9
 
 
@@ -209,9 +193,10 @@ def test_forty_megapixels() -> None:
 
 
 def test_the_same_always_and_in_several_threads() -> None:
+    alone = kept_of(PERSON)
     with ThreadPoolExecutor(3) as pool:
-        for keep in pool.map(kept_of, [PERSON.copy() for _ in range(4)]):
-            assert np.array_equal(keep, kept_of(PERSON))
+        for keep in pool.map(kept_of, [PERSON.copy() for _ in range(3)]):
+            assert np.array_equal(keep, alone)
 
 
 def test_between_photo_and_result_by_what_is_kept() -> None:

@@ -61,6 +61,16 @@ def real_structures(real_rooms: list[Pixels]) -> list[Structure]:
     return [structure_of(photo) for photo in real_rooms]
 
 
+@pytest.fixture(scope="module")
+def usual(structures: list[Structure]) -> Floors:
+    return calibrate(structures)
+
+
+@pytest.fixture(scope="module")
+def real_usual(real_structures: list[Structure]) -> Floors:
+    return calibrate(real_structures)
+
+
 def relit(pixels: Pixels, power: float, chroma: Callable[[np.ndarray], np.ndarray]) -> Pixels:
     """Return a photo with its lightness raised to a power and new a*, b* computed from its L*a*b*."""
     lab = lab_of(pixels)
@@ -85,33 +95,33 @@ RECOLOURINGS: dict[str, Callable[[Pixels], Pixels]] = {
 }
 
 
-def falsely_accepted(structures: list[Structure], floors: Floors) -> float:
-    """Return the share of pairs of strangers, without the very same photo, that both measures of likeness accept."""
-    hogs, edge_f1s = null_of(structures)
-    strangers = hogs < SAME_PHOTO
-    return float(((hogs >= floors.hog) & (edge_f1s >= floors.edge_f1) & strangers).sum() / strangers.sum())
+def falsely_accepted(structures: list[Structure], *several: Floors) -> float:
+    """Return the share of pairs of different photos that the mildest of several floors accepts."""
+    hogs, edge_f1s = (values[null[0] < SAME_PHOTO] for null in [null_of(structures)] for values in null)
+    return max(float(((hogs >= floors.hog) & (edge_f1s >= floors.edge_f1)).mean()) for floors in several)
 
 
 def recoloured(photos: list[Pixels], structures: list[Structure]) -> list[Likeness]:
-    """Return how alike recolourings are to their photos: each photo is recoloured in one way."""
+    """Return how alike recolourings are to their photos: every other photo is recoloured in one way."""
     ways = cycle(RECOLOURINGS.values())
-    return [compare(a, structure_of(way(photo))) for a, photo, way in zip(structures, photos, ways, strict=False)]
+    pairs = zip(structures[::2], photos[::2], ways, strict=False)
+    return [compare(a, structure_of(way(photo))) for a, photo, way in pairs]
 
 
 @pytest.mark.parametrize("real", ["", "real_"])
 def test_strangers_are_refused_and_recolourings_are_not(real: str, request: pytest.FixtureRequest) -> None:
-    rooms, structures = (request.getfixturevalue(f"{real}{name}") for name in ("rooms", "structures"))
+    rooms, structures, usual = (request.getfixturevalue(f"{real}{name}") for name in ("rooms", "structures", "usual"))
     likenesses = recoloured(rooms, structures)
-    for floors in (DEFAULT_FLOORS, calibrate(structures)):
-        assert falsely_accepted(structures, floors) <= 0.001
-        assert np.mean([not floors.met_by(likeness) for likeness in likenesses]) <= 0.01
+    assert falsely_accepted(structures, DEFAULT_FLOORS, usual) <= 0.001
+    for floors in (DEFAULT_FLOORS, usual):
+        assert np.mean([bool(floors.failures(likeness)) for likeness in likenesses]) <= 0.01
 
 
 def test_floors_hold_for_photos_that_they_were_not_calibrated_on(
-    structures: list[Structure], real_structures: list[Structure]
+    structures: list[Structure], real_structures: list[Structure], usual: Floors, real_usual: Floors
 ) -> None:
-    assert falsely_accepted(real_structures, calibrate(structures)) <= 0.001
-    assert falsely_accepted(structures, calibrate(real_structures)) <= 0.001
+    assert falsely_accepted(real_structures, usual) <= 0.001
+    assert falsely_accepted(structures, real_usual) <= 0.001
 
 
 def test_the_null_of_many_is_what_pairs_say_one_by_one(structures: list[Structure]) -> None:
@@ -123,20 +133,19 @@ def test_the_null_of_many_is_what_pairs_say_one_by_one(structures: list[Structur
     assert edge_f1s == pytest.approx([pair.edge_f1 for pair in pairs], abs=1e-5)
 
 
-def test_a_library_of_look_alikes_gets_stricter_floors(structures: list[Structure], rooms: list[Pixels]) -> None:
+def test_a_library_of_look_alikes_gets_stricter_floors(usual: Floors, rooms: list[Pixels]) -> None:
     alike = [
         structure_of(moved_by(rooms[0], 0, right_px)) for right_px in np.linspace(3, 100, FEWEST_PHOTOS).astype(int)
     ]
-    strict, usual = calibrate(alike), calibrate(structures)
+    strict = calibrate(alike)
     assert usual.hog < strict.hog <= STRICTEST
     assert usual.edge_f1 < strict.edge_f1 <= STRICTEST
 
 
-def test_copies_of_a_photo_are_no_strangers(structures: list[Structure]) -> None:
-    once = calibrate(structures)
+def test_copies_of_a_photo_are_no_strangers(structures: list[Structure], usual: Floors) -> None:
     twice = calibrate([*structures, *structures])
-    assert twice.hog == pytest.approx(once.hog, abs=0.06)
-    assert twice.edge_f1 == pytest.approx(once.edge_f1, abs=0.06)
+    assert twice.hog == pytest.approx(usual.hog, abs=0.06)
+    assert twice.edge_f1 == pytest.approx(usual.edge_f1, abs=0.06)
     assert calibrate(structures[:1] * FEWEST_PHOTOS) == DEFAULT_FLOORS
 
 
@@ -146,10 +155,10 @@ def test_few_photos_get_the_default_floors(structures: list[Structure]) -> None:
     assert calibrate(structures[:FEWEST_PHOTOS]).pairs == FEWEST_PHOTOS * (FEWEST_PHOTOS - 1) // 2
 
 
-def test_plain_photos_do_not_spoil_the_floors(structures: list[Structure]) -> None:
+def test_plain_photos_do_not_spoil_the_floors(structures: list[Structure], usual: Floors) -> None:
     plain = [structure_of(np.full((8, 8, 3), grey, np.uint8)) for grey in range(FEWEST_PHOTOS)]
     floors = calibrate([*structures, *plain])
-    assert floors.hog == pytest.approx(calibrate(structures).hog, abs=0.05)
+    assert floors.hog == pytest.approx(usual.hog, abs=0.05)
     assert floors.edge_f1 <= STRICTEST
     assert calibrate(plain) == DEFAULT_FLOORS
 
@@ -170,8 +179,8 @@ def test_many_photos_are_sampled_alike_each_time(structures: list[Structure], mo
     ],
 )
 def test_every_measure_must_be_met(likeness: Likeness) -> None:
-    assert not Floors.at(0.6).met_by(likeness)
-    assert Floors.at(0.6).met_by(Likeness(hog=0.6, edge_f1=0.6, shift=0.02))
+    assert Floors.at(0.6).failures(likeness)
+    assert not Floors.at(0.6).failures(Likeness(hog=0.6, edge_f1=0.6, shift=0.02))
 
 
 def kept_and_read(floors: object) -> Floors | None:
@@ -204,5 +213,5 @@ def test_floors_that_were_spoilt_are_refused(kept: dict[str, Any]) -> None:
 
 def test_a_mirrored_photo_is_a_stranger(rooms: list[Pixels], structures: list[Structure]) -> None:
     mirrored = [np.asarray(ImageOps.mirror(Image.fromarray(photo))) for photo in rooms[:20]]
-    met = [DEFAULT_FLOORS.met_by(compare(a, structure_of(b))) for a, b in zip(structures[:20], mirrored, strict=True)]
-    assert not any(met)
+    for photo, other in zip(structures[:20], mirrored, strict=True):
+        assert DEFAULT_FLOORS.failures(compare(photo, structure_of(other)))

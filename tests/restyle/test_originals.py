@@ -31,8 +31,9 @@ def test_a_folder_that_was_renamed_and_added_anew_holds_the_originals_still(
             original_of(session, result)
 
 
-def test_an_original_that_has_grown_over_the_cap_is_found_by_its_copy_or_named(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("now", "match"), [(photo_bytes(99), "was changed since"), (bytes(50_000), "over the cap")])
+def test_an_original_that_was_changed_is_found_by_its_copy_or_not_at_all(
+    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch, now: bytes, match: str
 ) -> None:
     before = (photos / "00.jpg").read_bytes()
     (photos / "copy.jpg").write_bytes(before)
@@ -40,21 +41,8 @@ def test_an_original_that_has_grown_over_the_cap_is_found_by_its_copy_or_named(
     monkeypatch.setattr("base.files.MAX_PHOTO_BYTES", 49_999)
     with results_of(library.folder) as (session, results):
         result = results.keep(PIXELS, lineage_of(1, source_sha256=hashlib.sha256(before).hexdigest()))
-        (photos / "00.jpg").write_bytes(bytes(50_000))
+        (photos / "00.jpg").write_bytes(now)
         assert original_of(session, result).path == str(photos / "copy.jpg")
-        (photos / "copy.jpg").write_bytes(bytes(50_000))
-        with pytest.raises(PhotoError, match="over the cap"):
-            original_of(session, result)
-
-
-def test_a_photo_that_was_changed_is_found_by_its_copy_or_not_at_all(library: LibraryFactory, photos: Path) -> None:
-    before = (photos / "00.jpg").read_bytes()
-    (photos / "copy.jpg").write_bytes(before)
-    library.add(photos)
-    with results_of(library.folder) as (session, results):
-        result = results.keep(PIXELS, lineage_of(1, source_sha256=hashlib.sha256(before).hexdigest()))
-        (photos / "00.jpg").write_bytes(photo_bytes(99))
-        assert original_of(session, result).path == str(photos / "copy.jpg")
-        (photos / "copy.jpg").unlink()
-        with pytest.raises(PhotoError, match="was changed since"):
+        (photos / "copy.jpg").write_bytes(now)
+        with pytest.raises(PhotoError, match=match):
             original_of(session, result)

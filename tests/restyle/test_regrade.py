@@ -192,17 +192,6 @@ def test_a_blue_thing_as_light_as_its_wall_keeps_its_outline() -> None:
     assert np.abs(after[150, :130] - after[20, :130]).max() < 3
 
 
-def test_kept_places_stay_and_the_others_change() -> None:
-    photo = room(5)
-    keep = np.zeros(photo.shape[:2], np.float32)
-    keep[:, :160] = 1
-    result, plain = regrade(photo, FERN, keep=keep), regrade(photo, FERN)
-    assert np.array_equal(result[:, :160], photo[:, :160])
-    assert np.array_equal(result[:, 160:], plain[:, 160:])
-    half = lab_of(regrade(photo, FERN, keep=np.full(photo.shape[:2], 0.5, np.float32)))
-    assert 0.3 < np.abs(half - lab_of(photo)).mean() / np.abs(lab_of(plain) - lab_of(photo)).mean() < 0.7
-
-
 def test_large_photos_get_the_colours_of_small_ones_and_keep_their_own_detail() -> None:
     photo = room(7)
     large = photo.repeat(2, axis=0).repeat(2, axis=1)

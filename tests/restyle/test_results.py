@@ -44,12 +44,6 @@ with results_of(LibraryFolder(Path(sys.argv[1]))) as (_, results):
 """
 
 
-@pytest.fixture
-def filled(library: LibraryFactory, photos: Path) -> LibraryFactory:
-    library.add(photos)
-    return library
-
-
 def files_of(library: LibraryFactory) -> list[str]:
     return sorted(path.name for path in library.folder.restyled.glob("*"))
 

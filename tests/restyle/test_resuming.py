@@ -17,12 +17,6 @@ from tests.restyle.pictures import room
 from tests.restyle.studios import FERN, made, order_of, orders_of, run
 
 
-@pytest.fixture
-def filled(library: LibraryFactory, photos: Path) -> LibraryFactory:
-    library.add(photos)
-    return library
-
-
 @pytest.mark.parametrize(("first_px", "then_px"), [(5000, 6000), (100, 101)])
 def test_every_size_is_another_wish(filled: LibraryFactory, photos: Path, first_px: int, then_px: int) -> None:
     sizes: list[Any] = []

@@ -190,11 +190,6 @@ def test_plain_colours_equal_themselves_and_nothing_else(
     assert (registered(plain, plain) == plain).all()
 
 
-def test_greyscale_is_a_recolouring(rooms: list[Pixels]) -> None:
-    grey = np.asarray(Image.fromarray(rooms[0]).convert("L").convert("RGB"))
-    assert likeness_of(rooms[0], grey).edge_f1 > 0.9
-
-
 def test_edges_two_pixels_off_are_found_and_three_are_not() -> None:
     edges = np.zeros((40, 40), bool)
     edges[10, 5:35] = True

@@ -1,19 +1,23 @@
 """Whether a page can be used by everybody, as axe sees it."""
 
+from typing import Literal
+
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 
-def faults(page: Page) -> list[str]:
-    """Return what axe finds that is serious or critical, in light and in dark."""
+def faults(page: Page, *schemes: Literal["light", "dark"]) -> list[str]:
+    """Return what axe finds that is serious or critical, in some schemes of colours, or as the page is."""
     found = []
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    for scheme in schemes or ("",):
+        if scheme:
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         for violation in Axe().run(page).response["violations"]:
             if violation["impact"] in ("serious", "critical"):
-                targets = [node["target"] for node in violation["nodes"][:3]]
-                found.append(f"{scheme}: {violation['id']}: {targets}")
-    page.emulate_media(color_scheme="light")
+                shown = [node["html"][:120] for node in violation["nodes"][:3]]
+                found.append(f"{scheme} {violation['id']}: {shown}")
+    if schemes:
+        page.emulate_media(color_scheme="light")
     return found
 
 

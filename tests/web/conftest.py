@@ -97,19 +97,24 @@ class DoneAtOnce:
         return len(self.started)
 
 
+def client_of(library: Library, base_url: str = "http://127.0.0.1:8765", **settings: Any) -> TestClient:
+    """Return a client of an app on a library, without a network, that sits at this machine."""
+    app = make_app(library, WebSettings(**settings))
+    return TestClient(app, base_url=base_url, client=("127.0.0.1", 50_000))
+
+
 @pytest.fixture
 def own_client(own_library: Library) -> Iterator[TestClient]:
-    """A client of an app on `own_library`, without a network."""
-    app = make_app(own_library, WebSettings())
-    app.state.opened.jobs = DoneAtOnce(own_library)
-    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
+    """A client of an app on `own_library`, whose jobs are done at once."""
+    with client_of(own_library) as client:
+        client.app.state.opened.jobs = DoneAtOnce(own_library)  # type: ignore[attr-defined]
         yield client
 
 
 @pytest.fixture
 def client(tagged_library: Library) -> Iterator[TestClient]:
-    """A client of the app without a network."""
-    with TestClient(make_app(tagged_library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
+    """A client of an app on the tagged sample hotels."""
+    with client_of(tagged_library) as client:
         yield client
 
 
@@ -179,3 +184,17 @@ def small_library(few_photos: Path, starter: "OpenClipEncoder", tmp_path: Path) 
     shutil.copytree(few_photos, tmp_path / "small")
     with aliens.open(tmp_path / "small", encoder=starter) as library:
         yield library
+
+
+@pytest.fixture
+def small(small_library: Library) -> Iterator[TestClient]:
+    """A client of an app on `small_library`."""
+    with client_of(small_library) as client:
+        yield client
+
+
+@pytest.fixture
+def idle(small: TestClient) -> TestClient:
+    """The same, where jobs wait and are not run."""
+    small.app.state.opened.jobs.is_stopping = True  # type: ignore[attr-defined]
+    return small

@@ -11,15 +11,14 @@ from starlette.testclient import TestClient
 
 from aliens.library import Library
 from base.errors import QueryError
-from tests.web.conftest import Running
+from tests.web.conftest import Running, client_of
 from web.access import POLICY, session_cookie
-from web.app import make_app
 from web.pages.access_pages import own_address
 from web.web_settings import WebSettings, new_token
 
 TOKEN = "kM_g6sTLA5tKMOkdk_k7OE-AQXnZNNAIQ9FrKevV3U4"  # as one is made, and the same in each process
 HERE = "http://photos.example.com"
-ELSEWHERE = WebSettings(host="0.0.0.0", token=TOKEN, hosts=("Photos.example.com",))
+ELSEWHERE: dict[str, Any] = {"host": "0.0.0.0", "token": TOKEN, "hosts": ("Photos.example.com",)}
 
 
 STRANGE = ["evil.com", "localhost.evil.com", "localhost.", "127.1", "2130706433", "0x7f000001", "127.0.0.1@evil.com"]
@@ -29,7 +28,7 @@ STRANGE += ["127.0.0.1:8765:80", "[::1", "::1", "[::ffff:127.0.0.1]", "", " loca
 @pytest.fixture
 def guarded(tagged_library: Library) -> Iterator[TestClient]:
     """A client, not signed in, of a server that others can reach."""
-    with TestClient(make_app(tagged_library, ELSEWHERE), base_url=HERE) as client:
+    with client_of(tagged_library, HERE, **ELSEWHERE) as client:
         yield client
 
 
@@ -141,10 +140,9 @@ def test_a_forged_cookie_and_one_of_another_token_are_worth_nothing(
     guarded: TestClient, tagged_library: Library
 ) -> None:
     sign_in(guarded)
-    name = session_cookie(ELSEWHERE)
+    name = session_cookie(WebSettings(**ELSEWHERE))
     signed = guarded.cookies[name]
-    other = WebSettings(host="0.0.0.0", token=new_token(), hosts=ELSEWHERE.hosts)
-    with TestClient(make_app(tagged_library, other), base_url=HERE) as stranger:
+    with client_of(tagged_library, HERE, **ELSEWHERE | {"token": new_token()}) as stranger:
         for forged in (signed, signed[:-3] + "AAA", "eyJzaWduZWRfaW4iOnRydWV9", ""):
             assert stranger.get("/", headers={"cookie": f"{name}={forged}"}).status_code == 401
 
@@ -160,8 +158,7 @@ def test_who_asks_too_often_is_told_when_to_ask_again(
     tagged_library: Library, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("limits.aio.storage.memory.time", SimpleNamespace(time=lambda: 1_000.5))  # all at one moment
-    settings = WebSettings(host="0.0.0.0", token=TOKEN, searches_per_s=2)
-    with TestClient(make_app(tagged_library, settings), base_url="http://127.0.0.1:8765") as client:
+    with client_of(tagged_library, host="0.0.0.0", token=TOKEN, searches_per_s=2) as client:
         client.headers["authorization"] = f"Bearer {TOKEN}"
         answers = [client.get(address) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [422, 422, 429]
@@ -206,5 +203,5 @@ def test_settings_that_are_not_safe_are_refused(options: dict[str, Any], said: s
 
 
 def test_a_token_is_in_no_settings_that_are_printed() -> None:
-    assert TOKEN not in repr(ELSEWHERE)
+    assert TOKEN not in repr(WebSettings(**ELSEWHERE))
     assert len(TOKEN) >= 43

@@ -2,7 +2,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
@@ -10,18 +10,10 @@ from starlette.testclient import TestClient
 from aliens.library import Library
 from base.errors import LibraryError, QueryError
 from tests.conftest import raising
-from web.app import make_app
 from web.baskets import Basket
 from web.jobs.job_records import JobStore
-from web.web_settings import WebSettings
 
 HTMX = {"HX-Request": "true"}
-
-
-@pytest.fixture
-def small(small_library: Library) -> Iterator[TestClient]:
-    with TestClient(make_app(small_library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
-        yield client
 
 
 def ids_in(library: Library) -> list[int]:
@@ -122,47 +114,36 @@ def test_many_photos_come_in_parts(small: TestClient, small_library: Library, mo
     assert (rest.count('class="pick"'), "tiles?first" in rest) == (2, False)
 
 
-def test_candidates_go_into_the_basket_with_their_reasons(small: TestClient, small_library: Library) -> None:
+def test_candidates_go_into_the_basket_with_their_reasons(idle: TestClient, small_library: Library) -> None:
     store = JobStore(small_library)
-    from dataclasses import replace
-
-    small.app.state.opened.jobs.is_stopping = True  # type: ignore[attr-defined] - so that it is not run
     job = store.add("candidates", {"query": "", "n": 2})
     for photo_id in (4, 99):
         store.append(job.id, json.dumps({"photo_id": photo_id, "kind": "minimal", "why": ["bare", "few colours"]}))
     store.save(replace(job, state="done", lines=2))
-    assert "2 candidates were found" in small.get("/basket/found").text
-    assert small.post(f"/basket/candidates/{job.id}", headers=HTMX).text == "1"  # the other has left the library
+    assert "2 candidates were found" in idle.get("/basket/found").text
+    assert idle.post(f"/basket/candidates/{job.id}", headers=HTMX).text == "1"  # the other has left the library
     assert Basket(small_library).record().now.why == {4: "bare; few colours"}
-    assert small.post("/basket/candidates/77", headers=HTMX).status_code == 404
+    assert idle.post("/basket/candidates/77", headers=HTMX).status_code == 404
 
 
-def test_restyling_starts_a_job_with_typed_fields(small: TestClient, small_library: Library) -> None:
-    assert small.post("/basket/restyle", follow_redirects=False).status_code == 422  # nothing is in it
+def test_restyling_starts_a_job_with_typed_fields(idle: TestClient, small_library: Library) -> None:
+    assert idle.post("/basket/restyle", follow_redirects=False).status_code == 422  # nothing is in it
     Basket(small_library).put([3, 1])
-    small.app.state.opened.jobs.is_stopping = True  # type: ignore[attr-defined] - so that it is not run
-    answer = small.post(
-        "/basket/restyle", data={"palette": "moss", "strength": "80", "seed": "5"}, follow_redirects=False
-    )
+    form = {"palette": "moss", "strength": "80", "seed": "5"}
+    answer = idle.post("/basket/restyle", data=form, follow_redirects=False)
     assert answer.headers["location"] == "/jobs/1"
     job = JobStore(small_library).all()[0]
     said = {"photos": [3, 1], "engine": "regrade", "palette": "moss", "strength": 0.8, "seed": 5}
     assert job.request == said | {"add": False, "again": False}
     for wrong in ({"palette": "/etc/x.toml"}, {"strength": "101"}, {"strength": "nan"}, {"engine": "x"}):
-        assert small.post("/basket/restyle", data=wrong).status_code == 422, wrong
+        assert idle.post("/basket/restyle", data=wrong).status_code == 422, wrong
 
 
 def test_the_basket_by_program(small: TestClient) -> None:
-    assert small.post("/api/v1/basket", json={"ids": [1, 2], "why": {"1": "bright"}}).json() == {
-        "changed": 2,
-        "total": 2,
-    }
-    assert small.get("/api/v1/basket", params={"first": 0, "limit": 1}).json() == {
-        "total": 2,
-        "first": 0,
-        "photo_ids": [1],
-        "why": {"1": "bright"},
-    }
+    put = small.post("/api/v1/basket", json={"ids": [1, 2], "why": {"1": "bright"}})
+    assert put.json() == {"changed": 2, "total": 2}
+    part = small.get("/api/v1/basket", params={"first": 0, "limit": 1}).json()
+    assert part == {"total": 2, "first": 0, "photo_ids": [1], "why": {"1": "bright"}}
     assert small.delete("/api/v1/basket/1").json() == {"changed": 1, "total": 1}
     assert small.post("/api/v1/basket/undo").json() == {"changed": 1, "total": 2}
     assert small.delete("/api/v1/basket").json() == {"changed": 2, "total": 0}

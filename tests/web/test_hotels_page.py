@@ -15,7 +15,8 @@ from aliens.library import Library
 from db.hotel_rows import mark_hotels_changed
 from db.models import Hotel
 from tests.web.axe_checks import faults, is_too_wide
-from tests.web.test_photo_page import HOSTILE, client_of
+from tests.web.conftest import client_of
+from tests.web.test_photo_page import HOSTILE
 
 
 def titles(text: str) -> list[str]:
@@ -132,7 +133,7 @@ def test_libraries_without_hotels_or_tags_say_how(sample_library: Library, start
 
 def test_hotels_in_a_browser(server: Any, page: Page) -> None:
     page.goto(f"{server.url}/hotels")
-    assert faults(page) == []
+    assert faults(page, "light", "dark") == []
     page.get_by_text("Their photos show").click()
     page.locator("#narrow input[name=tag]").first.check()
     page.get_by_role("button", name="Show", exact=True).click()
@@ -146,7 +147,7 @@ def test_hotels_in_a_browser(server: Any, page: Page) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url("**/hotel/*")
     expect(page.locator(".gallery img").first).to_be_visible()
-    assert faults(page) == []
+    assert faults(page, "light", "dark") == []
     page.set_viewport_size({"width": 390, "height": 844})
     assert not is_too_wide(page)
     page.goto(f"{server.url}/hotels")

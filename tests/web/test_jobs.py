@@ -6,22 +6,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
-from starlette.testclient import TestClient
 
 from aliens.library import Library
 from base.errors import LibraryError, QueryError
 from search.tags.vocabulary_edits import TagDraft
 from tests.conftest import raising
+from tests.web.conftest import client_of
 from tests.web.running import run_apart
-from web.app import make_app
 from web.jobs import job_records, runner
 from web.jobs.allowed_places import AllowedRoot
 from web.jobs.child import birth_of, lines_of
@@ -60,18 +58,26 @@ def begun(job: JobRecord) -> bool:
     return job.state == "running" and job.pid is not None
 
 
-@contextmanager
-def slow_command(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
-    """Have jobs run a command that tells of progress and then waits until it is stopped."""
-    script = folder / "slow.py"
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Has jobs run a script in place of the command."""
+
+    def run(script: str) -> None:
+        (tmp_path / "command.py").write_text(script)
+        monkeypatch.setattr("web.jobs.child.COMMAND", tmp_path / "command.py")
+
+    return run
+
+
+@pytest.fixture
+def slow_command(command: Callable[[str], None]) -> None:
+    """Has jobs run a command that tells of progress and then waits until it is stopped."""
     step = '{"what": "embedding", "done": 3, "total": 9, "unit": "photos", "note": "x"}'
-    script.write_text(
+    command(
         "import sys, time\n"
         f"try:\n    print({step!r}, file=sys.stderr)\n    time.sleep(1000)\n"
         "except KeyboardInterrupt:\n    sys.exit('aliens: stopped')\n"
     )
-    monkeypatch.setattr("web.jobs.child.COMMAND", script)
-    yield
 
 
 # The real command
@@ -131,9 +137,8 @@ def test_a_busy_library_is_waited_for(small_library: Library, monkeypatch: pytes
 # Stopped in all ways
 
 
-def test_a_running_job_is_cancelled_as_by_ctrl_c(
-    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("slow_command")
+def test_a_running_job_is_cancelled_as_by_ctrl_c(small_library: Library) -> None:
     async def work(jobs: JobRunner) -> None:
         job_id, waiting = await jobs.start("index", {}), await jobs.start("verify", {})
         job = await reached(jobs, job_id, lambda job: job.what == "embedding")
@@ -146,19 +151,16 @@ def test_a_running_job_is_cancelled_as_by_ctrl_c(
         await jobs.cancel(job_id)  # which changes nothing
         assert jobs.find(job_id).state == "cancelled"
 
-    with slow_command(monkeypatch, tmp_path):
-        with_runner(small_library, work)
+    with_runner(small_library, work)
 
 
 def test_what_does_not_listen_is_killed(
-    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small_library: Library, monkeypatch: pytest.MonkeyPatch, command: Callable[[str], None]
 ) -> None:
     deaf = "import signal, sys, time\nfor s in (2, 15): signal.signal(s, signal.SIG_IGN)\nprint('deaf', flush=True)\n"
-    (tmp_path / "deaf.py").write_text(f"{deaf}time.sleep(1000)\n")
-    monkeypatch.setattr("web.jobs.child.COMMAND", tmp_path / "deaf.py")
-    monkeypatch.setattr(
-        "web.jobs.child.ESCALATION", ((signal.SIGINT, 0.05), (signal.SIGTERM, 0.05), (signal.SIGKILL, 60.0))
-    )
+    command(f"{deaf}time.sleep(1000)\n")
+    escalation = ((signal.SIGINT, 0.05), (signal.SIGTERM, 0.05), (signal.SIGKILL, 60.0))
+    monkeypatch.setattr("web.jobs.child.ESCALATION", escalation)
 
     async def work(jobs: JobRunner) -> None:
         job_id = await jobs.start("index", {})
@@ -169,9 +171,8 @@ def test_what_does_not_listen_is_killed(
     with_runner(small_library, work)
 
 
-def test_a_killed_child_is_said_and_can_be_repeated(
-    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("slow_command")
+def test_a_killed_child_is_said_and_can_be_repeated(small_library: Library) -> None:
     async def work(jobs: JobRunner) -> None:
         job_id = await jobs.start("verify", {"quick": True})
         job = await reached(jobs, job_id, begun)
@@ -182,13 +183,17 @@ def test_a_killed_child_is_said_and_can_be_repeated(
         again = await reached(jobs, await jobs.repeat(job_id), begun)
         assert (again.id, again.request) == (job_id + 1, job.request)
 
-    with slow_command(monkeypatch, tmp_path):
-        with_runner(small_library, work)
+    with_runner(small_library, work)
 
 
 @pytest.mark.parametrize(("code", "state"), [("os.kill(os.getpid(), 9)", "interrupted"), ("sys.exit(BUSY)", "queued")])
 def test_progress_that_is_written_late_does_not_undo_the_end(
-    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, state: str
+    small_library: Library,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: Callable[[str], None],
+    code: str,
+    state: str,
 ) -> None:
     begun_writing, may_write = threading.Event(), threading.Event()
     save, go = JobStore.save, tmp_path / "go"
@@ -208,22 +213,18 @@ def test_progress_that_is_written_late_does_not_undo_the_end(
             await jobs.wait_for_change()
         may_write.set()
 
-    script = tmp_path / "waits.py"
     busy = f"BUSY = 'aliens: {BUSY}'"
     wait = f"while not os.path.exists({str(go)!r}):\n    time.sleep(0.01)"
-    script.write_text(f"import os, sys, time\n{busy}\n{wait}\n{code}\n")
-    monkeypatch.setattr("web.jobs.child.COMMAND", script)
+    command(f"import os, sys, time\n{busy}\n{wait}\n{code}\n")
     monkeypatch.setattr(JobStore, "save", slow_save)
     with_runner(small_library, work)
     assert [job.state for job in JobStore(small_library).all()] == [state]
 
 
 def test_what_a_child_leaves_behind_keeps_no_job_from_its_end(
-    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small_library: Library, monkeypatch: pytest.MonkeyPatch, command: Callable[[str], None]
 ) -> None:
-    script = tmp_path / "leaves.py"
-    script.write_text("import subprocess\nprint('{}', flush=True)\nsubprocess.Popen(['sleep', '1000'])\n")
-    monkeypatch.setattr("web.jobs.child.COMMAND", script)
+    command("import subprocess\nprint('{}', flush=True)\nsubprocess.Popen(['sleep', '1000'])\n")
     monkeypatch.setattr(runner, "LATE_S", 0.2)
 
     async def work(jobs: JobRunner) -> None:
@@ -235,14 +236,12 @@ def test_what_a_child_leaves_behind_keeps_no_job_from_its_end(
     with_runner(small_library, work)
 
 
-def test_a_server_that_ends_stops_its_child(
-    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("slow_command")
+def test_a_server_that_ends_stops_its_child(small_library: Library) -> None:
     async def work(jobs: JobRunner) -> JobRecord:
         return await reached(jobs, await jobs.start("index", {}), begun)
 
-    with slow_command(monkeypatch, tmp_path):
-        job = with_runner(small_library, work)
+    job = with_runner(small_library, work)
     assert not birth_of(job.pid)
     left = JobStore(small_library).all()[0]
     assert (left.state, left.problem) == ("interrupted", "the server was stopped while it ran")
@@ -251,9 +250,8 @@ def test_a_server_that_ends_stops_its_child(
 def test_a_server_that_was_killed_leaves_an_interrupted_job_and_no_child(small_library: Library) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], start_new_session=True)
     store = JobStore(small_library)
-    store.save(
-        replace(store.add("index", {"rebuild": False}), state="running", pid=child.pid, born=birth_of(child.pid))
-    )
+    job = store.add("index", {"rebuild": False})
+    store.save(replace(job, state="running", pid=child.pid, born=birth_of(child.pid)))
 
     async def work(jobs: JobRunner) -> None:
         job = await ended(jobs, 1)
@@ -277,9 +275,8 @@ def test_a_process_of_the_same_number_is_left_alone(small_library: Library) -> N
 # Two servers, full disks, much output
 
 
-def test_of_two_servers_one_runs_jobs_and_both_see_and_cancel_them(
-    small_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("slow_command")
+def test_of_two_servers_one_runs_jobs_and_both_see_and_cancel_them(small_library: Library) -> None:
     async def work(first: JobRunner) -> None:
         done = await first.start("verify", {"quick": True})
         await reached(first, done, begun)
@@ -294,8 +291,7 @@ def test_of_two_servers_one_runs_jobs_and_both_see_and_cancel_them(
             await second.cancel(job_id)
             assert (await ended(second, job_id)).state == "cancelled"
 
-    with slow_command(monkeypatch, tmp_path):
-        with_runner(small_library, work)
+    with_runner(small_library, work)
 
 
 def test_a_full_disk_is_said(small_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,9 +305,13 @@ def test_a_full_disk_is_said(small_library: Library, monkeypatch: pytest.MonkeyP
 
 
 def test_an_error_that_nobody_thought_of_fails_one_job_alone(
-    small_library: Library, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small_library: Library,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[[str], None],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     kept_line_before = runner.kept_line
+    command("print('{}')")
 
     def wrong(kind: str, line: str) -> str:
         if kind == "candidates":
@@ -410,28 +410,52 @@ def test_requests_are_checked_field_by_field(kind: str, arguments: dict[str, Any
 
 def test_no_text_becomes_an_option(small_library: Library) -> None:
     jobs = JobRunner(small_library, WebSettings())
-    words = as_request("candidates", {"query": "--rejected --manifest=/tmp/x"}).words(jobs.places.resolve, Path("x"))
-    assert words[-1] == "--query=--rejected --manifest=/tmp/x"
-    asked = {"vocabulary": "hotel", "threshold": 0.4, "calibrate": "labels"}
-    words = as_request("tag", asked).words(jobs.places.resolve, Path("x"))
-    assert words == ["tag", "--json", "--vocabulary=hotel", "--threshold=0.4", "--calibrate=labels"]
-    asked = {"format": "csv", "query": "a pool", "k": 5, "tags": ["a pool"], "columns": ["path", "tags"]}
-    words = as_request("export", asked).words(jobs.places.resolve, Path("x"))
-    assert words[3:] == [
-        "--output=x.csv",
-        "--format=csv",
-        "--query=a pool",
-        "-k",
-        "5",
-        "--tag=a pool",
-        "--columns=path,tags",
-    ]
+
+    def words(kind: str, **arguments: Any) -> list[str]:
+        return as_request(kind, arguments).words(jobs.places.resolve, Path("x"))
+
+    assert words("candidates", query="--rejected --manifest=/tmp/x")[-1] == "--query=--rejected --manifest=/tmp/x"
     root = jobs.places.roots()[0]
-    words = as_request("add", {"places": [{"root": root.key}]}).words(jobs.places.resolve, Path("x"))
-    assert words[-2:] == ["--", str(root.path)]
-    assert as_request("add", {}).words(jobs.places.resolve, Path("x")) == ["add", "--json"]
+    assert words("add", places=[{"root": root.key}])[-2:] == ["--", str(root.path)]
     with pytest.raises(QueryError, match="hotel_from is said of places"):
-        as_request("add", {"hotel_from": "folder"}).words(jobs.places.resolve, Path("x"))
+        words("add", hotel_from="folder")
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "words"),
+    [
+        ("add", {}, "add --json"),
+        ("add", {"retry_failed": True}, "add --json --retry-failed"),
+        (
+            "tag",
+            {"vocabulary": "hotel", "threshold": 0.4, "calibrate": "labels"},
+            "tag --json --vocabulary=hotel --threshold=0.4 --calibrate=labels",
+        ),
+        (
+            "restyle",
+            {"photos": [7, 3], "strength": 0, "again": True},
+            "restyle --json --engine=regrade --palette=fern --seed=0 --again --strength=0.0 -- 7 3",
+        ),
+        ("verify", {"quick": True}, "verify --json --quick"),
+        ("index", {"rebuild": True}, "index --json --rebuild"),
+        (
+            "export",
+            {"query": "pools", "k": 5, "tags": ["pool"], "columns": ["path", "tags"], "vocabulary": "hotel"},
+            "export tags --json --output=x.csv --format=csv --query=pools -k 5 --tag=pool --columns=path,tags"
+            " --vocabulary=hotel",
+        ),
+        (
+            "export",
+            {"format": "imagefolder", "link": True},
+            "export tags --json --output=x --format=imagefolder --link",
+        ),
+    ],
+)
+def test_requests_are_commands_with_options(
+    small_library: Library, kind: str, arguments: dict[str, Any], words: str
+) -> None:
+    resolve = JobRunner(small_library, WebSettings()).places.resolve
+    assert " ".join(as_request(kind, arguments).words(resolve, Path("x"))) == words
 
 
 def test_trees_of_hotels50k_are_added_whole_and_the_splits_of_their_test_as_such(tmp_path: Path) -> None:
@@ -477,7 +501,7 @@ def test_the_file_of_an_export_is_sent_and_a_folder_is_named(small_library: Libr
     for number, (kind, ending) in enumerate([("csv", ".csv"), ("imagefolder", "")], start=1):
         store.save(replace(store.add("export", {"format": kind}), state="done"))
         Path(f"{store.kept_file(number)}{ending}").write_text("photo_id\n")
-    with TestClient(make_app(small_library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
+    with client_of(small_library) as client:
         assert "Download the file" in client.get("/jobs/1").text
         sent = client.get("/jobs/1/file")
         assert (sent.text, 'filename="tags-1.csv"' in sent.headers["content-disposition"]) == ("photo_id\n", True)
@@ -488,12 +512,10 @@ def test_the_file_of_an_export_is_sent_and_a_folder_is_named(small_library: Libr
 @pytest.mark.parametrize("state", ["queued", "running", "done", "failed", "cancelled", "interrupted"])
 def test_every_kind_has_a_page_in_every_state(small_library: Library, state: Any) -> None:
     kinds = ["add", "tag", "candidates", "restyle", "add_results", "verify", "index", "export", "of a later version"]
-    store = JobStore(small_library)
-    app = make_app(small_library, WebSettings())
-    app.state.opened.jobs._store = store  # which nobody runs
+    store, client = JobStore(small_library), client_of(small_library)
+    client.app.state.opened.jobs._store = store  # type: ignore[attr-defined] - which nobody runs
     for kind in kinds:
         store.save(replace(store.add(kind, {}), state=state, problem="<b>why</b>", started_at=1.0, what="<i>"))
-    client = TestClient(app, base_url="http://127.0.0.1:8765")
     for number in range(1, len(kinds) + 1):
         page = client.get(f"/jobs/{number}")
         assert (page.status_code, "<b>why" in page.text, "<i>" in page.text) == (200, False, False)
@@ -503,7 +525,7 @@ def test_every_kind_has_a_page_in_every_state(small_library: Library, state: Any
 
 
 def test_jobs_by_program(small_library: Library) -> None:
-    with TestClient(make_app(small_library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
+    with client_of(small_library) as client:
         asked = client.post("/api/v1/jobs", json={"kind": "verify", "quick": True})
         assert (asked.status_code, asked.json()["state"]) == (201, "queued")
         where = asked.headers["location"]

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,14 @@ from aliens.library import Library
 from search.facets import Facet, FacetValue
 from tests.conftest import FakeEncoder, fill_folder, photo_bytes
 from tests.other_model import OTHER, OtherEncoder
-from web.app import make_app
+from tests.web.conftest import client_of
 from web.jobs.job_records import JobStore
-from web.web_settings import WebSettings
 
 
 @pytest.fixture
 def own(library_with_failures: Library) -> Iterator[TestClient]:
-    app = make_app(library_with_failures, WebSettings())
-    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
-        app.state.opened.jobs.is_stopping = True  # so that jobs are not run
+    with client_of(library_with_failures) as client:
+        client.app.state.opened.jobs.is_stopping = True  # type: ignore[attr-defined] - so that jobs are not run
         yield client
 
 
@@ -55,12 +54,11 @@ def test_models_are_listed_where_there_are_several(own: TestClient, library_with
 
 def test_an_empty_library_says_how_to_begin(tmp_path: Path) -> None:
     with aliens.create(tmp_path / "empty", encoder=FakeEncoder()) as library:
-        client = TestClient(make_app(library, WebSettings()), base_url="http://127.0.0.1:8765")
+        client = client_of(library)
         page = client.get("/library").text
         assert "No folder was added yet." in page
         assert "aliens add FOLDER" in page
-        allowed = TestClient(make_app(library, WebSettings(roots=(tmp_path,))), base_url="http://127.0.0.1:8765")
-        assert "Choose a folder on the server" in allowed.get("/library").text
+        assert "Choose a folder on the server" in client_of(library, roots=(tmp_path,)).get("/library").text
         for path in ("/basket", "/restyled", "/quiz", "/jobs"):
             assert client.get(path).status_code == 200, path
         assert client.get("/quiz/play").status_code == 422
@@ -93,11 +91,8 @@ def test_folders_are_browsed_by_name_and_added(own: TestClient, library_with_fai
     root = runner.places.roots()[0].key
     assert "&lt;i&gt;hotel" in own.get("/library/folders", params={"root": root}).text
     assert own.get("/library/folders", params={"root": root, "inside": "../.."}).status_code == 422
-    answer = own.post(
-        "/library/add",
-        data={"root": root, "inside": "<i>hotel", "hotel_from": "path"},
-        follow_redirects=False,
-    )
+    form = {"root": root, "inside": "<i>hotel", "hotel_from": "path"}
+    answer = own.post("/library/add", data=form, follow_redirects=False)
     assert answer.status_code == 303
     job = JobStore(library_with_failures).all()[0]
     assert job.request["places"] == [{"root": root, "inside": "<i>hotel"}]
@@ -120,9 +115,7 @@ def test_all_folders_are_looked_at_again_by_one_button(
     own: TestClient, library_with_failures: Library, tmp_path: Path
 ) -> None:
     assert "/library/again" not in own.get("/library").text  # there is one, which has a button of its own
-    (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "9.jpg").write_bytes(photo_bytes(9))
-    library_with_failures.add(tmp_path / "more")
+    library_with_failures.add(fill_folder(tmp_path / "more", [9]))
     assert "Look at all folders again" in own.get("/library").text
     answer = own.post("/library/again", follow_redirects=False)
     assert JobStore(library_with_failures).all()[0].request["places"] == []
@@ -136,15 +129,9 @@ def test_a_library_that_another_program_changes_says_so(own: TestClient, library
 
 
 def test_care_starts_jobs_and_findings_are_shown(own: TestClient, library_with_failures: Library) -> None:
-    for path, data, kind in [
-        ("verify", {"quick": "true"}, "verify"),
-        ("verify", {"repair": "true"}, "verify"),
-        ("index", {}, "index"),
-    ]:
-        assert own.post(f"/library/{path}", data=data, follow_redirects=False).status_code == 303
+    for kind, data in [("verify", {"quick": "true"}), ("verify", {"repair": "true"}), ("index", {})]:
+        assert own.post(f"/library/{kind}", data=data, follow_redirects=False).status_code == 303
         assert JobStore(library_with_failures).all()[0].kind == kind
-    from dataclasses import replace
-
     store = JobStore(library_with_failures)
     job = store.all()[-1]
     store.append(job.id, '{"part": "segment", "what": "<x> is gone", "remedy": "`aliens verify --repair`"}')

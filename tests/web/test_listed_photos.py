@@ -5,13 +5,12 @@ import html
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
 
 from base import remote
 from db.photo_rows import all_photos
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.file_server import serving_files
-from web.app import make_app
+from tests.web.conftest import client_of
 from web.jobs.allowed_places import AllowedPlaces
 from web.web_settings import WebSettings
 
@@ -35,8 +34,7 @@ def test_pages_show_listed_photos_and_what_the_list_says(
         assert opened.add(photo_list=tmp_path / "lists" / "list.csv").run.encoded == 2
         with opened.catalog.session() as session:
             near, far = (photo.id for photo in all_photos(session))
-        app = make_app(opened, WebSettings())
-        client = TestClient(app, base_url="http://127.0.0.1:8765", client=("127.0.0.1", 50_000))
+        client = client_of(opened)
         for photo_id, said in ((near, hostile), (far, "fine")):
             page = client.get(f"/photo/{photo_id}").text
             assert html.escape(said) in page and hostile not in page

@@ -23,16 +23,11 @@ from restyle.protanopia import projections, seen
 from tests.conftest import LibraryFactory
 from tests.restyled import add_results, lineage_of, results_of
 from tests.web.axe_checks import faults, is_too_wide
-from web.app import STATIC, make_app
-from web.web_settings import WebSettings
+from tests.web.conftest import Running, client_of
+from web.app import STATIC
 
 TEMPLATES = STATIC.parent / "templates"
 HOSTILE = "<script>alert(1)</script>\"'&amp;{{ 7*7 }}\u202e"
-
-
-def client_of(library: Library, **settings: Any) -> TestClient:
-    app = make_app(library, WebSettings(**settings))
-    return TestClient(app, base_url="http://127.0.0.1:8765", client=("127.0.0.1", 50_000))
 
 
 def a_bathroom(library: Library) -> int:
@@ -146,11 +141,8 @@ def test_restyled_versions_stand_before_and_after(library: LibraryFactory, photo
     (result,) = opened.restyled(photo=photo_id)
     with client_of(opened) as client:
         text = client.get(f"/photo/{photo_id}").text
-        assert (
-            f"/api/v1/results/{result.id}/image?w=960" in text
-            and "fern" in text
-            and "notice the change on 72 %" in text
-        )
+        assert f"/api/v1/results/{result.id}/image?w=960" in text
+        assert "fern" in text and "notice the change on 72 %" in text
         as_photo = client.get(f"/photo/{result.photo_id}")
         assert "A restyled photo" in as_photo.text and 'id="tags"' not in as_photo.text
         assert f'href="/photo/{photo_id}"' in as_photo.text and f'href="/restyled/{result.id}"' in as_photo.text
@@ -211,8 +203,6 @@ def test_the_quick_view_is_near_the_exact_one(samples: Path) -> None:
 
 
 def test_walking_correcting_and_looking_in_a_browser(own_library: Library, page: Page) -> None:
-    from tests.web.conftest import Running
-
     with Running(own_library) as server:
         walk(server, page)
         correct(server, page)
@@ -242,7 +232,7 @@ def correct(server: Any, page: Page) -> None:
         return next(each.by_hand for each in server.library.tags_of(photo_id) if each.tag == tag)
 
     page.goto(f"{server.url}/photo/{photo_id}")
-    assert faults(page) == []
+    assert faults(page, "light", "dark") == []
     no = page.get_by_role("button", name=f"{tag}: no, it does not show it")
     no.focus()
     page.keyboard.press("Enter")

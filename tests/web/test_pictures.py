@@ -20,10 +20,9 @@ from aliens.library import Library
 from db.models import Photo, Scan
 from db.picture_rows import PictureFile
 from tests.conftest import LibraryFactory, photo_bytes
-from web.app import make_app
+from tests.web.conftest import client_of
 from web.thumbnail_store import ThumbnailStore
 from web.thumbnails import TALLEST, WIDTHS_PX, NoPicture, fitting, is_small_jpeg, looked_up, placeholder_of, webp
-from web.web_settings import WebSettings
 
 
 def saved(image: Image.Image, file_format: str, **options: object) -> bytes:
@@ -72,8 +71,11 @@ ODD = {
 }
 
 
+Odd = tuple[Library, TestClient, dict[str, int], Path]
+
+
 @pytest.fixture
-def odd(library: LibraryFactory, tmp_path: Path) -> Iterator[tuple[Library, TestClient, dict[str, int], Path]]:
+def odd(library: LibraryFactory, tmp_path: Path) -> Iterator[Odd]:
     """A library of odd photos, some in a tar; its server, and {name: id}."""
     folder = tmp_path / "odd"
     folder.mkdir()
@@ -88,7 +90,7 @@ def odd(library: LibraryFactory, tmp_path: Path) -> Iterator[tuple[Library, Test
     library.add(folder)
     opened = library.open()
     ids = {Path(hit.member or hit.path).name: hit.photo_id for hit in opened.search("a", k=100, copies=True)}
-    with TestClient(make_app(opened, WebSettings()), base_url="http://127.0.0.1:8765") as client:
+    with client_of(opened) as client:
         yield opened, client, ids, folder
 
 
@@ -100,7 +102,7 @@ def picture(client: TestClient, photo_id: object, query: str = "w=480") -> Image
     return image.convert("RGB")
 
 
-def test_pictures_are_upright_small_and_in_srgb(odd: tuple[Library, TestClient, dict[str, int], Path]) -> None:
+def test_pictures_are_upright_small_and_in_srgb(odd: Odd) -> None:
     library, client, ids, _ = odd
     assert len(ids) == len(ODD) + 2
     upright = picture(client, ids["turned.jpg"])
@@ -121,7 +123,7 @@ def test_pictures_are_upright_small_and_in_srgb(odd: tuple[Library, TestClient, 
     assert 20 < len(placeholder) <= 36
 
 
-def test_pictures_are_kept_by_client_and_server(odd: tuple[Library, TestClient, dict[str, int], Path]) -> None:
+def test_pictures_are_kept_by_client_and_server(odd: Odd) -> None:
     library, client, ids, _ = odd
     address = f"/api/v1/photos/{ids['11.png']}/image"
     first = client.get(address)
@@ -136,7 +138,7 @@ def test_pictures_are_kept_by_client_and_server(odd: tuple[Library, TestClient, 
         assert [*kept.execute("SELECT data FROM thumbnail WHERE width = 480")] == [(first.content,)]
 
 
-def test_the_visitors_eyes(odd: tuple[Library, TestClient, dict[str, int], Path]) -> None:
+def test_the_visitors_eyes(odd: Odd) -> None:
     from restyle.protanopia import seen
 
     _, client, ids, _ = odd
@@ -146,7 +148,7 @@ def test_the_visitors_eyes(odd: tuple[Library, TestClient, dict[str, int], Path]
     assert client.get(f"/api/v1/photos/{ids['small.jpg']}/image?view=tritan").status_code == 422
 
 
-def test_a_photo_that_is_gone_or_another_one(odd: tuple[Library, TestClient, dict[str, int], Path]) -> None:
+def test_a_photo_that_is_gone_or_another_one(odd: Odd) -> None:
     library, client, ids, folder = odd
     kept = f"/api/v1/photos/{ids['turned.jpg']}/image"
     assert client.get(kept).status_code == 200  # and kept
@@ -179,7 +181,7 @@ def test_numbers_of_no_photo(client: TestClient) -> None:
         assert client.get(f"/api/v1/photos/{text}/image").status_code in (404, 422)
 
 
-def test_only_below_what_was_added(odd: tuple[Library, TestClient, dict[str, int], Path], tmp_path: Path) -> None:
+def test_only_below_what_was_added(odd: Odd, tmp_path: Path) -> None:
     library, client, ids, folder = odd
     (tmp_path / "elsewhere.jpg").write_bytes(ODD["small.jpg"])
     address = f"/api/v1/photos/{ids['small.jpg']}/image"
@@ -199,7 +201,7 @@ def test_thumbnails_without_a_place_to_be_kept(library: LibraryFactory, photos: 
     library.add(photos)
     opened = library.open()
     (opened.path / "thumbnails.db").mkdir()  # as a folder that may not be written
-    with TestClient(make_app(opened, WebSettings()), base_url="http://127.0.0.1:8765") as client:
+    with client_of(opened) as client:
         large = opened.photo_ids(str(photos / "large.png"))[0]
         assert picture(client, large).size == (480, 320)
         assert picture(client, large).size == (480, 320)
@@ -230,7 +232,7 @@ def test_bombs_and_impostors_are_no_pictures(library: LibraryFactory, photos: Pa
     (photos / "02.png").write_bytes(png_header(60_000, 60_000))
     assert library.add(photos).run.failed == 3
     opened = library.open()
-    with TestClient(make_app(opened, WebSettings()), base_url="http://127.0.0.1:8765") as client:
+    with client_of(opened) as client:
         answers = [client.get(f"/api/v1/photos/{photo_id}/image") for photo_id in range(1, 12)]
     kinds = {(answer.status_code, answer.headers["content-type"]) for answer in answers}
     assert kinds == {(200, "image/jpeg"), (404, "application/problem+json")}

@@ -9,13 +9,12 @@ from starlette.testclient import TestClient
 from aliens.library import Library
 from base import errors
 from base.errors import AliensError, DiskFullError, LibraryBusyError, OutputError, QueryError, QuerySyntaxError
-from web.app import make_app
+from tests.web.conftest import client_of
 from web.opened import TooBusy
 from web.problem_kinds import BY_ERROR, BY_SLUG, BY_STATUS
 from web.problems import problem_kind_of
 from web.rendering import with_pages
 from web.translations import translations
-from web.web_settings import WebSettings
 
 EVIL = "<img src=x onerror=alert(1)>\u202e"
 
@@ -41,14 +40,13 @@ RAISED = {
 @pytest.fixture
 def failing(tagged_library: Library) -> Iterator[TestClient]:
     """A client of an app with routes that fail, each in its way."""
-    app = make_app(tagged_library, WebSettings())
 
     def fail(name: str) -> None:
         raise RAISED[name][0] if name in RAISED else ZeroDivisionError("secret of the server")
 
-    app.get("/fail/{name}")(fail)
-    app.get("/api/v1/fail/{name}")(fail)
-    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
+    with client_of(tagged_library) as client:
+        for path in ("/fail/{name}", "/api/v1/fail/{name}"):
+            client.app.get(path)(fail)  # type: ignore[attr-defined]
         yield client
 
 
@@ -109,7 +107,7 @@ def test_health_says_what_is_amiss(client: TestClient, own_library: Library) -> 
     assert (well["ok"], well["photos"], well["amiss"]) == (True, 240, [])
     (segment,) = own_library.folder.vectors(own_library.catalog.model.key).glob("*.faiss")
     segment.unlink()
-    with TestClient(make_app(own_library, WebSettings()), base_url="http://127.0.0.1:8765") as damaged:
+    with client_of(own_library) as damaged:
         answer = damaged.get("/healthz")
     assert answer.status_code == 503
     (said,) = answer.json()["amiss"]

@@ -1,22 +1,17 @@
 import io
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from PIL import Image
+from playwright.sync_api import Page, expect
 from starlette.testclient import TestClient
 
 from aliens.library import Library
 from restyle.restyled import Result
 from tests.quizzes import restyle
+from tests.web.axe_checks import faults, is_too_wide
 from tests.web.conftest import PATIENCE_MS, Running
-from web.app import make_app
-from web.web_settings import WebSettings
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.usefixtures("ctrl_c")
 SCORES: dict[str, Any] = {
@@ -38,12 +33,6 @@ def results(small_library: Library) -> list[Result]:
     return restyle(
         small_library.folder, [1, 2, 3], scores=SCORES, settings={"strength": 1.0, "seed": 0}, rung="regraded"
     )
-
-
-@pytest.fixture
-def small(small_library: Library, results: list[Result]) -> Iterator[TestClient]:
-    with TestClient(make_app(small_library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
-        yield client
 
 
 def test_results_are_told_in_words_with_figures_behind(small: TestClient, results: list[Result]) -> None:
@@ -93,14 +82,14 @@ def test_files_that_are_gone_are_said(small: TestClient, results: list[Result], 
     assert (lost.status_code, "not in the library any more" in lost.text) == (404, True)
 
 
-def test_results_become_searchable_by_a_job(small: TestClient, results: list[Result]) -> None:
-    small.app.state.opened.jobs.is_stopping = True  # type: ignore[attr-defined] - so that it is not run
-    answer = small.post("/restyled/add", data={"id": [result.id for result in results]}, follow_redirects=False)
+def test_results_become_searchable_by_a_job(idle: TestClient, results: list[Result]) -> None:
+    answer = idle.post("/restyled/add", data={"id": [result.id for result in results]}, follow_redirects=False)
     assert answer.headers["location"] == "/jobs/1"
-    job = small.app.state.opened.jobs.find(1)  # type: ignore[attr-defined]
+    job = idle.app.state.opened.jobs.find(1)  # type: ignore[attr-defined]
     assert job.request == {"results": [result.id for result in results]}
 
 
+@pytest.mark.usefixtures("results")
 def test_the_quiz_is_played_counted_and_kept(small: TestClient, small_library: Library) -> None:
     quiz = small.get("/api/v1/quiz?seed=4").json()
     sources = {result.id: result.lineage.source_photo_id for result in small_library.restyled()}
@@ -125,24 +114,8 @@ def test_the_quiz_is_played_counted_and_kept(small: TestClient, small_library: L
     assert small.post("/api/v1/quiz/answers", json=sheet).status_code == 422
 
 
-def serious(page: "Page", *schemes: str) -> list[str]:
-    """Return what axe finds that is serious, in light or in dark."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = []
-    for scheme in schemes:
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        for violation in Axe().run(page).response["violations"]:
-            if violation["impact"] in ("serious", "critical"):
-                found.append(f"{scheme} {violation['id']}: {violation['nodes'][0]['html'][:200]}")
-    page.emulate_media(color_scheme="light")
-    return found
-
-
-def test_from_candidates_to_a_game_of_the_quiz(small_library: Library, page: "Page", tmp_path: Path) -> None:
+def test_from_candidates_to_a_game_of_the_quiz(small_library: Library, page: Page) -> None:
     """One walk: candidates, basket, a job to its end and one cancelled, before and after, the quiz."""
-    from playwright.sync_api import expect
-
     expect.set_options(timeout=PATIENCE_MS)
     with Running(small_library) as server:
         page.goto(f"{server.url}/basket")
@@ -157,7 +130,7 @@ def test_from_candidates_to_a_game_of_the_quiz(small_library: Library, page: "Pa
         expect(page.locator(".pick")).to_have_count(3)
         page.locator(".pick .out").first.click()
         expect(page.locator("#basket-total")).to_have_text("2 photos are in the basket")
-        assert serious(page, "light", "dark") == []
+        assert faults(page, "light", "dark") == []
         page.get_by_label("moss").check()
         page.get_by_role("button", name="Restyle", exact=True).click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Restyle 2 photos")
@@ -165,7 +138,7 @@ def test_from_candidates_to_a_game_of_the_quiz(small_library: Library, page: "Pa
         page.get_by_role("button", name="Check every byte").click()  # which waits behind the other
         page.get_by_role("button", name="Cancel").click()
         expect(page.locator(".state")).to_have_text("cancelled")
-        assert serious(page, "dark") == []
+        assert faults(page, "dark") == []
         page.goto(f"{server.url}/jobs")
         page.get_by_role("link", name="See before and after").first.click()
         expect(page.locator("article")).to_have_count(2)
@@ -175,16 +148,15 @@ def test_from_candidates_to_a_game_of_the_quiz(small_library: Library, page: "Pa
         expect(page.locator(".after").first).to_have_css("clip-path", "inset(0px 0% 0px 0px)")
         page.get_by_role("button", name="As visitors see it").first.click()
         expect(page.locator(".after").first).to_have_attribute("src", re.compile("seen=true"))
-        assert serious(page, "light", "dark") == []
+        assert faults(page, "light", "dark") == []
         page.set_viewport_size({"width": 390, "height": 844})
         for path in ("basket", "restyled", "library", "jobs"):
             page.goto(f"{server.url}/{path}")
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= 390, path
+            assert not is_too_wide(page), path
         page.goto(f"{server.url}/quiz")
         page.get_by_role("link", name="Begin").click()
         expect(page.locator("#where")).to_have_text("Question 1 of 2")
-        assert serious(page, "light") == []
+        assert faults(page, "light") == []
         page.keyboard.press("1")
         page.keyboard.press("ArrowRight")
         expect(page.locator("#where")).to_have_text("Question 2 of 2")

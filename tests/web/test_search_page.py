@@ -14,13 +14,8 @@ from starlette.testclient import TestClient
 
 from aliens.library import Library
 from search.orders import PhotoOrder
-from web.app import make_app
+from tests.web.conftest import client_of
 from web.search_state import SearchState, state_asked
-from web.web_settings import WebSettings
-
-
-def client_of(library: Library) -> TestClient:
-    return TestClient(make_app(library, WebSettings()), base_url="http://127.0.0.1:8765")
 
 
 @pytest.fixture

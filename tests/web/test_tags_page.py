@@ -12,9 +12,8 @@ from starlette.testclient import TestClient
 
 import aliens
 from aliens.library import Library
-from tests.web.conftest import DoneAtOnce, Running
-from web.app import make_app
-from web.web_settings import WebSettings
+from tests.web.axe_checks import faults, is_too_wide
+from tests.web.conftest import DoneAtOnce, Running, client_of
 
 HOSTILE = "<script>alert(\"x\")</script> & 'y'"
 
@@ -63,12 +62,8 @@ def test_two_vocabularies_with_the_same_tag_are_told_apart(own_library: Library,
     for name in ("hotel", "case-study"):  # a label counts in both
         figures = own_client.get(f"/api/v1/vocabularies/{name}/tags").json()
         assert next(each for each in figures["tags"] if each["tag"] == "a bathtub")["no"] == 1
-    pages = [
-        own_client.get("/tags/tag", params={"vocabulary": name, "tag": "a bathtub"}).text
-        for name in ("hotel", "case-study")
-    ]
-    assert "hotel/a%20bathtub" in pages[0]
-    assert "case-study/a%20bathtub" in pages[1]
+        page = own_client.get("/tags/tag", params={"vocabulary": name, "tag": "a bathtub"}).text
+        assert f"{name}/a%20bathtub" in page
 
 
 def test_a_draft_is_tried_saved_and_tagged(own_library: Library, own_client: TestClient) -> None:
@@ -133,13 +128,13 @@ def test_thresholds_and_labels_are_used_by_jobs(own_library: Library, own_client
 def test_an_untagged_and_an_empty_library_say_what_to_do(sample_library: Library, tmp_path: Path) -> None:
     shutil.copytree(sample_library.path, tmp_path / "untagged")
     with aliens.open(tmp_path / "untagged", encoder=sample_library.encoder) as library:
-        client = TestClient(make_app(library, WebSettings()), base_url="http://127.0.0.1:8765")
+        client = client_of(library)
         assert "Tag all photos with it" in client.get("/tags").text
         assert client.get("/api/v1/vocabularies/case-study/tags").status_code == 422
         look = client.post("/api/v1/drafts", json={"name": "a bathtub", "instead_of": "a bathtub"}).json()
         assert look["decided"] > 5  # nothing need be tagged for that
     with aliens.create(tmp_path / "empty", encoder=sample_library.encoder) as library:
-        client = TestClient(make_app(library, WebSettings()), base_url="http://127.0.0.1:8765")
+        client = client_of(library)
         assert client.get("/tags").status_code == 200
         answer = client.post("/api/v1/drafts", json={"name": "a stove"})
         assert answer.status_code == 422
@@ -187,15 +182,6 @@ def own_server(own_library: Library) -> Iterator[Running]:
         yield running
 
 
-def violations(page: Page) -> list[str]:
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in ("serious", "critical")
-    ]
-
-
 def test_draft_slide_and_label_by_keyboard(own_server: Running, page: Page) -> None:
     """From a tag that is typed to one that people have labelled, without a mouse; light, dark and on a phone."""
     library = own_server.library
@@ -203,11 +189,11 @@ def test_draft_slide_and_label_by_keyboard(own_server: Running, page: Page) -> N
     page.goto(f"{own_server.url}/tags/draft?vocabulary=case-study")
     page.keyboard.type("a stove")  # the field has the focus
     expect(page.locator("#decided")).to_be_visible()
-    assert violations(page) == []
+    assert faults(page) == []
     page.keyboard.press("Enter")
     page.wait_for_url("**/tags?vocabulary=my-case-study*")
     expect(page.get_by_role("link", name="a stove")).to_be_visible()
-    assert violations(page) == []
+    assert faults(page) == []
 
     page.goto(f"{own_server.url}/tags/tag?vocabulary=case-study&tag=a%20bathtub")
     slider = page.get_by_role("slider")
@@ -221,12 +207,12 @@ def test_draft_slide_and_label_by_keyboard(own_server: Running, page: Page) -> N
     assert int(page.locator("#count").inner_text()) > now
     assert asked == []
     expect(page.locator("#above img").first).to_be_visible()
-    assert violations(page) == []
+    assert faults(page) == []
 
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 390, "height": 844})
-    assert violations(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert faults(page) == []
+    assert not is_too_wide(page)
     page.goto(f"{own_server.url}/tags/label?vocabulary=case-study&tag=a%20bathtub")
     for done, key in enumerate("ynynynynsn"):
         expect(page.locator("#labelling")).to_have_attribute("data-said", str(done))
@@ -234,7 +220,7 @@ def test_draft_slide_and_label_by_keyboard(own_server: Running, page: Page) -> N
     expect(page.locator("#labelled")).to_have_text("4 / 5")
     page.keyboard.press("u")
     expect(page.locator("#labelled")).to_have_text("4 / 4")
-    assert violations(page) == []
+    assert faults(page) == []
 
     page.goto(f"{own_server.url}/tags/label?vocabulary=case-study")
     chips = page.locator("#choices .chip")
@@ -243,7 +229,7 @@ def test_draft_slide_and_label_by_keyboard(own_server: Running, page: Page) -> N
     page.keyboard.press("d")  # a mirror
     for place in (0, 12):
         expect(chips.nth(place)).to_have_attribute("aria-pressed", "true")
-    assert violations(page) == []
+    assert faults(page) == []
     page.keyboard.press("Enter")
     expect(page.locator("#labels")).to_have_text(re.compile("^6 / "))
     page.keyboard.press("s")

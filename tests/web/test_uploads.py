@@ -22,6 +22,7 @@ from base.errors import PhotoError
 from embedding.decode import open_image
 from tests.conftest import photo_bytes
 from tests.photo_files import heic
+from tests.web.conftest import client_of
 from tests.web.test_pictures import png_header, saved
 from web.app import make_app
 from web.uploads import (
@@ -129,7 +130,7 @@ def test_photos_are_kept_for_an_hour(tagged_library: Library) -> None:
         uploads.vectors("pool image:u_3")
     assert uploads.find("u_4").until_s == KEPT_S + 4
     assert uploads.vectors("pool image:/etc/passwd") == {}
-    with TestClient(make_app(tagged_library, WebSettings()), base_url="http://127.0.0.1:8765") as client:
+    with client_of(tagged_library) as client:
         for upload_id in ("u_3", "u_", "x", "%2e%2e"):
             assert client.get(f"/api/v1/uploads/{upload_id}/image").status_code in (404, 410)
 

@@ -126,17 +126,11 @@ async def ranked_by_words(
     def found() -> RankedHotelsOut:
         served.library.refuse_files(q)
         hits = served.library.search_hotels(q, k=limit, after=cursor)
+        best = [[each.photo_id for each in hit.best] for hit in hits]
+        known = [name for name in RankedHotelOut.model_fields if name != "best"]
         hotels = [
-            RankedHotelOut(
-                hotel_id=hit.hotel_id,
-                hotel_name=hit.hotel_name,
-                chain_name=hit.chain_name,
-                score=hit.score,
-                shown=hit.shown,
-                photos=hit.photos,
-                best=[each.photo_id for each in hit.best],
-            )
-            for hit in hits
+            RankedHotelOut(best=photos, **{name: getattr(hit, name) for name in known})
+            for hit, photos in zip(hits, best, strict=True)
         ]
         return RankedHotelsOut(hotels=hotels, stop_line=hits.stop_line, stands_out=hits.stands_out, cursor=hits.cursor)
 
@@ -196,19 +190,4 @@ async def hotel_by_id(
 
 def hotel_out(hotel: "TaggedHotel") -> HotelOut:
     """Return a hotel as it is sent: photos by their numbers, no paths."""
-    tags = [
-        TagOfHotelOut(tag=tag.tag, grade=tag.grade, photos=tag.photos, share=tag.share, best_photo=tag.best_photo)
-        for tag in hotel.tags
-    ]
-    return HotelOut(
-        hotel_id=hotel.hotel_id,
-        hotel_name=hotel.hotel_name,
-        chain_name=hotel.chain_name,
-        photos=hotel.photos,
-        sure=hotel.sure,
-        likely=hotel.likely,
-        missing=hotel.missing,
-        no_photo_of=hotel.no_photo_of,
-        rooms=hotel.rooms,
-        tags=tags,
-    )
+    return HotelOut.model_validate(hotel, from_attributes=True)

@@ -97,29 +97,13 @@ async def photo_by_id(served: Served, photo_id: PhotoNumber) -> PhotoOut:
     if sheet is None:
         raise unknown(photo_id)
     about = sheet.details
+    known = {name: getattr(about, name) for name in PhotoOut.model_fields if hasattr(about, name)}
+    known |= {"path": sheet.shown_path, "size_bytes": about.file.size_bytes, "source": about.image_source}
     return PhotoOut(
-        photo_id=about.photo_id,
-        kind=about.kind,
-        path=sheet.shown_path,
         version="" if about.file.sha256 is None else version_of(about.file.sha256),
-        width_px=about.width_px,
-        height_px=about.height_px,
-        size_bytes=about.file.size_bytes,
-        format=about.format,
-        grey=about.grey,
-        image_id=about.image_id,
-        source=about.image_source,
-        date=about.date,
-        date_from=about.date_from,
-        latitude=about.latitude,
-        longitude=about.longitude,
-        place_from=about.place_from,
-        hotel_id=about.hotel_id,
-        hotel_name=about.hotel_name,
-        chain_name=about.chain_name,
-        columns=about.columns,
         captions=[CaptionOfPhoto(text=text, score=score, source=key) for text, score, key in sheet.captions],
         copies=[CopyOfPhoto(photo_id=copy_id, path=path) for copy_id, path in sheet.copies],
+        **known,
     )
 
 
@@ -133,17 +117,7 @@ def tags_out(served: Opened, photo_id: int, vocabulary: str | None) -> TagsOut:
     """Return a photo's tags as they are sent. Raises: NoPicture, QueryError: no such photo, or no such vocabulary."""
     known_photo(served, photo_id)
     found = tags_shown(served.library, photo_id, vocabulary)
-    tags = [
-        TagOut(
-            tag=tag.tag,
-            has=tag.has,
-            sure=tag.sure,
-            probability=tag.probability,
-            cosine=tag.cosine,
-            by_hand=tag.by_hand,
-        )
-        for tag in [*found.has, *found.others]
-    ]
+    tags = [TagOut.model_validate(tag, from_attributes=True) for tag in [*found.has, *found.others]]
     return TagsOut(photo_id=photo_id, vocabulary=found.vocabulary, tags=tags, notes=found.notes)
 
 

@@ -11,7 +11,6 @@ from web.photo_numbers import LAST_ID, PhotoNumber
 from web.search_state import LONGEST_QUERY, Sorting
 
 if TYPE_CHECKING:
-    from search.facets import FacetValue
     from search.orders import PhotoOrder
     from search.windows import ShownHit
 
@@ -173,24 +172,10 @@ async def search_results(
 
 def as_found(hit: "ShownHit", scored: bool) -> PhotoFound:
     """Return a hit as programs get it: without the folders of this machine."""
-    return PhotoFound(
-        rank=hit.rank,
-        photo_id=hit.photo_id,
-        name=(hit.member or hit.path).rsplit("/", 1)[-1],
-        kind=hit.kind,
-        score=hit.score if scored else None,
-        beats=hit.percentile,
-        above_line=hit.above_line,
-        hotel_id=hit.hotel_id,
-        hotel=hit.hotel_name,
-        chain=hit.chain_name,
-        date=hit.date,
-        date_from=hit.date_from,
-        latitude=hit.latitude,
-        longitude=hit.longitude,
-        tags=list(hit.tags),
-        copies=[copy.photo_id for copy in hit.copies],
-    )
+    known = {name: getattr(hit, name) for name in PhotoFound.model_fields if hasattr(hit, name)}
+    known |= {"name": (hit.member or hit.path).rsplit("/", 1)[-1], "score": hit.score if scored else None}
+    known |= {"beats": hit.percentile, "hotel": hit.hotel_name, "chain": hit.chain_name}
+    return PhotoFound(**known | {"copies": [copy.photo_id for copy in hit.copies]})
 
 
 @searching.get("/search/facets")
@@ -198,25 +183,8 @@ async def facets_found(served: Served, asked: Asked) -> FacetAnswer:
     """Return how many of the photos above the stop line have each tag, hotel, year and the like."""
     order = await order_of_query(served, asked)
     facets = await served.compute(served.library.facets, order)
-    return FacetAnswer(
-        above=order.above,
-        total=order.total,
-        facets=[
-            CountedFacet(
-                name=facet.name,
-                vocabulary=facet.vocabulary,
-                values=[as_counted(value) for value in facet.values],
-                others=facet.others,
-                unknown=facet.unknown,
-            )
-            for facet in facets
-        ],
-    )
-
-
-def as_counted(value: "FacetValue") -> CountedValue:
-    """Return a value as programs get it."""
-    return CountedValue(value=value.value, term=value.term, count=value.count, chosen=value.chosen)
+    said = {"above": order.above, "total": order.total, "facets": facets}
+    return FacetAnswer.model_validate(said, from_attributes=True)
 
 
 @searching.get("/search/hotels")
@@ -229,7 +197,7 @@ async def hotels_found(
     """Return hotels by a part of their names, with how many of the photos above the line are theirs."""
     order = await order_of_query(served, asked)
     hotels = await served.compute(served.library.hotels_like, order, name, limit)
-    return [as_counted(hotel) for hotel in hotels]
+    return [CountedValue.model_validate(hotel, from_attributes=True) for hotel in hotels]
 
 
 @searching.get("/search/map")
@@ -237,19 +205,7 @@ async def places_found(served: Served, asked: Asked) -> MapAnswer:
     """Return where the photos above the stop line were taken."""
     order = await order_of_query(served, asked)
     places = await served.compute(served.library.mapped, order)
-    return MapAnswer(
-        places=[
-            PlaceFound(
-                latitude=place.latitude,
-                longitude=place.longitude,
-                count=place.count,
-                title=place.title,
-                term=place.term,
-                photo_id=place.photo_id,
-            )
-            for place in places
-        ]
-    )
+    return MapAnswer.model_validate({"places": places}, from_attributes=True)
 
 
 @searching.get("/suggestions")
@@ -261,9 +217,4 @@ async def terms_suggested(
 ) -> SuggestionAnswer:
     """Return what may be typed next at the caret: tags, hotels, chains, operators, saved searches."""
     found = await served.compute(served.library.suggest, q, len(q) if caret is None else caret, limit)
-    return SuggestionAnswer(
-        suggestions=[
-            SuggestionFound(text=each.text, caret=each.caret, kind=each.kind, label=each.label, about=each.about)
-            for each in found
-        ]
-    )
+    return SuggestionAnswer.model_validate({"suggestions": found}, from_attributes=True)

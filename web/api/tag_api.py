@@ -175,20 +175,9 @@ class GainFigures(BaseModel):
         from search.tags.gains import FEWEST
 
         precision, recall = (None if share != share else share for share in (gain.now.precision, gain.now.recall))
-        return cls(
-            photos=gain.photos,
-            hotels=gain.hotels,
-            yes=gain.yes,
-            no=gain.no,
-            f1_before=gain.before.f1,
-            f1=gain.now.f1,
-            precision=precision,
-            recall=recall,
-            low=gain.low,
-            high=gain.high,
-            clear=gain.is_clear,
-            fewest=FEWEST,
-        )
+        same = {name: getattr(gain, name) for name in ("photos", "hotels", "yes", "no", "low", "high")}
+        shares = {"f1_before": gain.before.f1, "f1": gain.now.f1, "precision": precision, "recall": recall}
+        return cls(**same | shares | {"clear": gain.is_clear, "fewest": FEWEST})
 
 
 class LabellingState(BaseModel):

@@ -44,6 +44,14 @@ class Request(BaseModel):
         """
         raise NotImplementedError
 
+    def options(self, *names: str) -> list[str]:
+        """Return fields as options of a command, a word each; what is empty or not wanted is left out."""
+        given = {f"--{name.replace('_', '-')}": getattr(self, name) for name in names}
+        said = {
+            option: value for option, value in given.items() if not (value is None or value is False or value == "")
+        }
+        return [option if value is True else f"{option}={value}" for option, value in said.items()]
+
 
 class PlaceBelow(BaseModel):
     """A folder or tar: its root's key, and the path below that."""
@@ -63,10 +71,7 @@ class AddJob(Request):
 
     def words(self, resolve: Resolve, kept: Path) -> list[str]:
         """See `Request.words`."""
-        paths, options = (
-            [],
-            ["--json", *flag("--retry-failed", self.retry_failed), *given("--hotel-from", self.hotel_from)],
-        )
+        paths, options = [], ["--json", *self.options("retry_failed", "hotel_from")]
         if not self.places:
             if self.hotel_from:
                 raise QueryError("hotel_from is said of places: name them")
@@ -97,8 +102,7 @@ class TagJob(Request):
 
     def words(self, resolve: Resolve, kept: Path) -> list[str]:
         """See `Request.words`."""
-        said = given("--threshold", self.threshold) + given("--calibrate", self.calibrate)
-        return ["tag", "--json", *given("--vocabulary", self.vocabulary), *said]
+        return ["tag", "--json", *self.options("vocabulary", "threshold", "calibrate")]
 
 
 class CandidatesJob(Request):
@@ -114,13 +118,8 @@ class CandidatesJob(Request):
 
     def words(self, resolve: Resolve, kept: Path) -> list[str]:
         """See `Request.words`."""
-        said = [
-            f"--strategy={self.strategy}",
-            f"--palette={self.palette}",
-            f"--pool={self.pool}",
-            f"--seed={self.seed}",
-        ]
-        return ["candidates", "--json", "-n", str(self.n), *said, *given("--query", self.query or None)]
+        options = self.options("strategy", "palette", "pool", "seed", "query")
+        return ["candidates", "--json", "-n", str(self.n), *options]
 
 
 class RestyleJob(Request):
@@ -137,9 +136,8 @@ class RestyleJob(Request):
 
     def words(self, resolve: Resolve, kept: Path) -> list[str]:
         """See `Request.words`."""
-        said = [f"--engine={self.engine}", f"--palette={self.palette}", f"--seed={self.seed}"]
-        options = [*flag("--add", self.add), *flag("--again", self.again), *given("--strength", self.strength)]
-        return ["restyle", "--json", *said, *options, "--", *map(str, self.photos)]
+        options = self.options("engine", "palette", "seed", "add", "again", "strength")
+        return ["restyle", "--json", *options, "--", *map(str, self.photos)]
 
 
 class AddResultsJob(Request):
@@ -162,7 +160,7 @@ class VerifyJob(Request):
 
     def words(self, resolve: Resolve, kept: Path) -> list[str]:
         """See `Request.words`."""
-        return ["verify", "--json", *flag("--quick", self.quick), *flag("--repair", self.repair)]
+        return ["verify", "--json", *self.options("quick", "repair")]
 
 
 class IndexJob(Request):
@@ -173,7 +171,7 @@ class IndexJob(Request):
 
     def words(self, resolve: Resolve, kept: Path) -> list[str]:
         """See `Request.words`."""
-        return ["index", "--json", *flag("--rebuild", self.rebuild)]
+        return ["index", "--json", *self.options("rebuild")]
 
 
 class ExportJob(Request):
@@ -195,10 +193,10 @@ class ExportJob(Request):
 
     def words(self, resolve: Resolve, kept: Path) -> list[str]:
         """See `Request.words`."""
-        said = [f"--format={self.format}", *given("--query", self.query or None), *given("-k", self.k)]
-        said += [f"--tag={tag}" for tag in self.tags] + given("--columns", ",".join(self.columns) or None)
-        said += [*given("--vocabulary", self.vocabulary), *flag("--link", self.link)]
-        return ["export", "tags", "--json", f"--output={kept}{self.ending}", *said]
+        said = [*self.options("format", "query"), *(["-k", str(self.k)] if self.k else [])]
+        said += [f"--tag={tag}" for tag in self.tags]
+        said += [f"--columns={','.join(self.columns)}"] if self.columns else []
+        return ["export", "tags", "--json", f"--output={kept}{self.ending}", *said, *self.options("vocabulary", "link")]
 
 
 AnyJob = Annotated[
@@ -206,18 +204,6 @@ AnyJob = Annotated[
     Field(discriminator="kind"),
 ]
 ANY_JOB: TypeAdapter[Any] = TypeAdapter(AnyJob)
-
-
-def flag(name: str, wanted: bool) -> list[str]:
-    """Return an option without a value, if it is wanted."""
-    return [name] if wanted else []
-
-
-def given(name: str, value: object) -> list[str]:
-    """Return an option with its value in one word, if there is a value."""
-    if value is None:
-        return []
-    return [f"{name}={value}"] if name.startswith("--") else [name, str(value)]
 
 
 def as_request(kind: str, arguments: dict[str, Any]) -> Request:

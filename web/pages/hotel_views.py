@@ -12,7 +12,7 @@ from web.opened import Opened
 from web.pages.photo_views import SmallPhoto, small_photos
 
 if TYPE_CHECKING:
-    from search.hotel_hits import HotelHits
+    from search.hotel_hits import HotelHit, HotelHits
     from search.hotels import TaggedHotel, TagOfHotel
 
 ON_A_PAGE = 24  # hotels
@@ -108,19 +108,6 @@ def card(served: Opened, hotel: "TaggedHotel", pictured: int = PICTURED, asked: 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FoundHotel:
-    """A hotel that was found by words, with its best photos."""
-
-    hotel_id: int
-    title: str
-    chain_name: str | None
-    score: float
-    shown: int | None
-    photos: int
-    best: list[SmallPhoto]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ListedHotels:
     """A page of hotels, or why there is none (`problem`).
 
@@ -137,21 +124,10 @@ class ListedHotels:
     page: int = 1
     pages: int = 1
     cards: Sequence[HotelCard] = ()
-    hits: Sequence[FoundHotel] = ()
+    hits: "Sequence[tuple[HotelHit, list[SmallPhoto]]]" = ()
     stands_out: bool | None = None
 
 
-def found_hotels(served: Opened, hits: "HotelHits") -> list[FoundHotel]:
-    """Return hotels that were found as they stand in a list."""
-    return [
-        FoundHotel(
-            hotel_id=hit.hotel_id,
-            title=hit.title,
-            chain_name=hit.chain_name,
-            score=hit.score,
-            shown=hit.shown,
-            photos=hit.photos,
-            best=small_photos(served, [each.photo_id for each in hit.best]),
-        )
-        for hit in hits
-    ]
+def found_hotels(served: Opened, hits: "HotelHits") -> "list[tuple[HotelHit, list[SmallPhoto]]]":
+    """Return hotels that were found by words, each with its best photos."""
+    return [(hit, small_photos(served, [each.photo_id for each in hit.best])) for hit in hits]

@@ -12,7 +12,6 @@ from web.rendering import page
 
 restyled_pages = APIRouter()
 RESULTS = 24  # on a page
-FEW = {"nearest", "tags_lost"}  # scores that are no figures
 
 
 async def results_shown(served: Opened, job_id: int | None, photo: int | None) -> tuple[list[Any], list[str]]:

@@ -4,11 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from db.photo_rows import PhotoRecord
 from embedding.quality import misshapen, same_shot, spoilt
 from restyle.candidates.gates import Looked, Rejection, look
 from restyle.palettes import read_palette
+from tests.conftest import raising
 from tests.restyle.pictures import flat, room
 
 PALETTE = read_palette("fern")
@@ -70,12 +72,8 @@ def test_a_turned_photo_is_told_by_its_upright_size(tmp_path: Path, ending: str)
 def test_photos_that_cannot_be_opened_are_rejected_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path, room(1))
     for error in (MemoryError(), RecursionError("too deep"), ValueError("text too large")):
-
-        def fail(*arguments: object, error: Exception = error, **options: object) -> None:
-            raise error
-
         with monkeypatch.context() as patch:
-            patch.setattr("PIL.Image.open", fail)
+            patch.setattr("PIL.Image.open", raising(error))
             assert refused(path).kind == "unreadable"
     monkeypatch.setattr("base.files.MAX_PHOTO_BYTES", 100)
     assert "too large: 0 MB are over the cap" in refused(path).reason
@@ -122,8 +120,6 @@ def test_size_and_shape(tmp_path: Path, size: tuple[int, int], kind: str | None)
 
 
 def test_exposure_contrast_and_sharpness(tmp_path: Path) -> None:
-    from scipy.ndimage import gaussian_filter
-
     picture = room(2)
     white = picture.copy()
     white[:120] = 255

@@ -9,14 +9,8 @@ from restyle.palettes import read_palette
 from tests.restyle.pictures import flat, room, texture
 
 PALETTE = read_palette("fern")
-PEACH, PINK, RED, KHAKI, BLUE, GREY = (
-    (255, 203, 164),
-    (240, 150, 160),
-    (200, 40, 40),
-    (222, 207, 164),
-    (60, 110, 190),
-    (130, 130, 130),
-)
+PEACH, PINK, RED = (255, 203, 164), (240, 150, 160), (200, 40, 40)
+KHAKI, BLUE, GREY = (222, 207, 164), (60, 110, 190), (130, 130, 130)
 
 
 def measured(pixels: np.ndarray) -> Measures:

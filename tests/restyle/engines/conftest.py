@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants as hub
 
 from embedding.colour import Pixels
 from embedding.hub import no_chatter
+from restyle.engines import needs, weights
 from restyle.engines.engine import Job
+from tests.restyle.engines.hub_lists import HubAnswers, json_of_hub
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 CHAT = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
@@ -77,6 +80,38 @@ def job(photo: Pixels) -> Job:
     return Job(original=photo, start=photo[..., [1, 0, 2]], prompt="a green room full of ferns", negative_prompt="red")
 
 
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No hub that answers, and an empty cache, which is returned."""
+    monkeypatch.setattr(weights, "hub_answers", lambda: False)
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def answering(silent: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A hub that answers, and an empty cache; returns the names of what the hub was asked, as they come."""
+    HubAnswers.asked = []
+    monkeypatch.setattr(weights, "hub_answers", lambda: True)
+    monkeypatch.setattr(needs, "HfApi", HubAnswers)
+    monkeypatch.setattr(needs, "json_of_hub", json_of_hub)
+    return HubAnswers.asked
+
+
+@pytest.fixture
+def lora(folders: Folders, tmp_path: Path) -> Path:
+    """A folder of a LoRA for sd15."""
+    from diffusers import StableDiffusionPipeline
+    from peft import LoraConfig, get_peft_model_state_dict
+
+    with no_chatter():
+        base = StableDiffusionPipeline.from_pretrained(folders.sd15, local_files_only=True)
+        base.unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+        StableDiffusionPipeline.save_lora_weights(tmp_path / "lora", get_peft_model_state_dict(base.unet))
+    return tmp_path / "lora"
+
+
 def byte_vocabulary() -> dict[str, int]:
     """Every byte, within a word and at its end: nothing is unknown, nothing is merged."""
     from tokenizers.pre_tokenizers import ByteLevel
@@ -124,9 +159,9 @@ def vae(**more: Any) -> Any:
 
 def woken(net: Any) -> Any:
     """Give a ControlNet's zero convolutions weights: a fresh one changes nothing."""
-    for weights in net.parameters():
-        if not weights.any():
-            torch.nn.init.normal_(weights, std=0.5)
+    for parameter in net.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.5)
     return net
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +13,21 @@ from PIL import Image
 
 import aliens
 from base.errors import DeviceMemoryError, EngineError, OutputError
-from restyle.engines import first_run, needs, weights
+from restyle.engines import first_run, weights
+from restyle.engines.diffusion import DiffusionEngine
 from restyle.engines.engine import MODELS
 from restyle.engines.first_run import Check
+from restyle.engines.loading import placed
 from tests.conftest import raising
-from tests.restyle.engines.hub_lists import HubAnswers, json_of_hub
 
 GB = 10**9
 
 
 @pytest.fixture(autouse=True)
-def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_hub(monkeypatch: pytest.MonkeyPatch, silent: Path) -> None:
     """No network, an empty cache, and a machine whose sizes are known."""
-    monkeypatch.setattr(weights, "hub_answers", lambda: False)
-    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(first_run, "LOOK_PX", 96)
     machine(monkeypatch)
-
-
-@pytest.fixture
-def answering(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hub that answers."""
-    monkeypatch.setattr(weights, "hub_answers", lambda: True)
-    monkeypatch.setattr(needs, "HfApi", HubAnswers)
-    monkeypatch.setattr(needs, "json_of_hub", json_of_hub)
 
 
 def machine(
@@ -260,8 +251,6 @@ def test_a_diffusers_without_the_class_is_told(monkeypatch: pytest.MonkeyPatch) 
 def test_what_is_no_picture_is_a_problem(
     folders: Any, monkeypatch: pytest.MonkeyPatch, painted: Any, told: str
 ) -> None:
-    from restyle.engines.diffusion import DiffusionEngine
-
     monkeypatch.setattr(DiffusionEngine, "restyle", lambda self, job, settings: painted(job))
     found = check(folders.sd15, longest_px=96)
     assert not found.works and told in found.problems[0]
@@ -298,8 +287,6 @@ def test_what_painting_takes_on_a_graphics_card_is_told(monkeypatch: pytest.Monk
 
 
 def test_memory_that_ends_while_painting_is_a_problem(folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from restyle.engines.diffusion import DiffusionEngine
-
     full = raising(DeviceMemoryError("cpu has too little memory: take a smaller --longest-px"))
     monkeypatch.setattr(DiffusionEngine, "restyle", full)
     found = check(folders.sd15, longest_px=96)
@@ -315,7 +302,6 @@ def test_memory_that_ends_while_painting_is_a_problem(folders: Any, monkeypatch:
         ("sd16", {}, "no engine 'sd16', did you mean sd15"),
         ("sd\x1b[31m15", {}, "no engine 'sd\\\\x1b"),
         ("/nowhere/at/all", {}, "holds no model_index.json"),
-        ("sd15", {"preset": "fast"}, "no preset 'fast': there are lcm, turbo"),
         ("klein", {"preset": "lcm"}, "the preset is for sd15, sdxl"),
         ("sd15", {"controls": ["fog"]}, "no control 'fog': there are softedge"),
         ("klein", {"controls": ["softedge"]}, "no controls are known for this model"),
@@ -324,15 +310,6 @@ def test_memory_that_ends_while_painting_is_a_problem(folders: Any, monkeypatch:
 def test_what_makes_no_sense_is_refused(engine: str, options: dict[str, Any], match: str) -> None:
     with pytest.raises(EngineError, match=match):
         check(engine, **options)
-
-
-def test_a_device_that_is_absent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from restyle.engines.loading import placed
-
-    monkeypatch.setattr(first_run, "placed", placed)
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(EngineError, match=r"no device 'cuda' here: torch .* sees cpu"):
-        check("sd15", device="cuda")
 
 
 def test_a_folder_that_is_no_model_or_no_control_net_is_told(folders: Any, tmp_path: Path) -> None:
@@ -353,9 +330,11 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_done(
         check("regrade", output=tmp_path / "file")
 
 
-def test_without_the_packages_the_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
+def test_a_device_or_packages_that_are_absent_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_run, "placed", placed)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(EngineError, match=r"no device 'cuda' here: torch .* sees cpu"):
+        check("sd15", device="cuda")
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(EngineError, match=r"pip install -e '\.\[cpu,restyle\]'"):
         check("sd15")

@@ -1,11 +1,10 @@
 """A library with results of its photos, as the quiz asks about them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import LibraryFactory, fill_folder
+from tests.conftest import LibraryFactory
 from tests.quizzes import restyle
 
 
@@ -18,13 +17,8 @@ def restyled(library: LibraryFactory, photos: Path) -> LibraryFactory:
 
 
 @pytest.fixture(scope="module")
-def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibraryFactory]:
+def lasting(filled_template: Path, tmp_path_factory: pytest.TempPathFactory) -> LibraryFactory:
     """The same for all tests of a module, which leave it as it is."""
-    root = tmp_path_factory.mktemp("quiz")
-    (root / "photos").mkdir()
-    fill_folder(root / "photos", range(10), "{:02d}.jpg")
-    factory = LibraryFactory(root / "library")
-    factory.add(root / "photos")
+    factory = LibraryFactory(tmp_path_factory.mktemp("quiz") / "library", filled_template)
     restyle(factory.folder, range(1, 11))
-    yield factory
-    factory.close()
+    return factory
