@@ -115,23 +115,18 @@ def render(args: argparse.Namespace) -> None:
     )
 
 
-def rendered(work: Path) -> list[Path]:
-    """Return the pictures that are whole, in their order."""
-    return [path.with_suffix(".jpg") for path in sorted((work / "pictures").glob("*.json"))]
-
-
 def features(args: argparse.Namespace) -> None:
     """Compute the frozen part's output."""
     from training.backbone import pretrained
     from training.features import compute, made_before
 
-    paths = rendered(args.work)
-    listed = args.work / "features.json"
-    names = made_before(listed, json_in) if listed.exists() else [path.name for path in paths]
+    listed, pictures = args.work / "features.json", args.work / "pictures"
+    whole = sorted(pictures.glob("*.json"))
+    names = made_before(listed, json_in) if listed.exists() else [f"{path.stem}.jpg" for path in whole]
     with atomic_write(listed) as file:  # what was begun with these pictures goes on with them
         file.write(json.dumps(names).encode())
     compute(
-        [args.work / "pictures" / name for name in names],
+        [pictures / name for name in names],
         args.work / "features",
         pretrained(),
         lambda done: tell(f"features of {done} of {len(names)}"),
@@ -146,7 +141,7 @@ def head(args: argparse.Namespace) -> None:
     from training.assemble import assembled, read_model, write_model
     from training.backbone import pretrained
     from training.concepts import table
-    from training.features import LastPart, made_before, read
+    from training.features import last_part, made_before, read
     from training.learning import Schedule
 
     former = args.former or asset("embedding/starter")
@@ -159,9 +154,9 @@ def head(args: argparse.Namespace) -> None:
     known, truth = table(records)
     text_model = read_model(args.work / "text" if args.start == "conse" else former)
     embed = embedder(text_model)
-    last_part = LastPart(backbone)
+    rest = last_part(backbone)
     frozen = torch.from_numpy(kept)
-    pooled = heads.pooled_by(last_part, frozen)
+    pooled = heads.pooled_by(rest, frozen)
     flat = pooled.reshape(-1, pooled.shape[-1])
     start = text_model.visual.head.proj.weight.detach()
     if args.start != "starter":
@@ -173,7 +168,7 @@ def head(args: argparse.Namespace) -> None:
         start, frozen if args.unfreeze else pooled, truth, concepts, heads.pseudo_photos(backbone, flat), schedule,
         args.work / f"head-{args.start}{'-unfrozen' * args.unfreeze}.pt", progress(schedule.steps),
         anchors=heads.Anchors(classes=args.keep, pictures=0.3 * args.keep),
-        last_part=last_part if args.unfreeze else None,
+        last_part=rest if args.unfreeze else None,
     )  # fmt: skip
     card = CARD.format(
         pictures=len(kept),
@@ -250,9 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--start", choices=("starter", "mixed", "conse"), default="starter", help="head: what it starts from"
     )
-    parser.add_argument(
-        "--former", type=Path, help="head: a starter's folder that it starts from; the one that comes along"
-    )
+    parser.add_argument("--former", type=Path, help="head: a starter's folder to start from; the one that comes along")
     parser.add_argument("--keep", type=float, default=1.0, help="head: how strongly the start is kept")
     parser.add_argument("--unfreeze", action="store_true", help="head: train the backbone's last blocks as well")
     parser.add_argument("--photos", type=Path, default=Path("../shared/photos"), help="evaluate: the real photos")

@@ -33,20 +33,14 @@ def place_camera(plan: Plan, r: random.Random, size: tuple[int, int]) -> Any:
     camera.data.sensor_fit = "HORIZONTAL" if size[0] >= size[1] else "VERTICAL"
     camera.data.angle = math.radians(r.uniform(48, 88))
     subject = plan.pieces[r.choice(plan.subjects)] if plan.subjects else Piece("", "", 0, 0, 0.5)
-    aim = Vector(
-        (
-            subject.x + r.uniform(-0.3, 0.3),
-            subject.y + r.uniform(-0.3, 0.3),
-            subject.z + subject.height * r.uniform(0.3, 0.8),
-        )
-    )
+    x, y = subject.x + r.uniform(-0.3, 0.3), subject.y + r.uniform(-0.3, 0.3)
+    aim = Vector((x, y, subject.z + subject.height * r.uniform(0.3, 0.8)))
     extent = math.hypot(subject.width, subject.height)
     small = extent < 1.2 and r.random() < 0.7
     for _ in range(20):
         if plan.room in ("balcony", "view"):
-            place = Vector(
-                (r.uniform(-0.45, 0.45) * plan.width, -plan.depth / 2 + r.uniform(0.05, 0.5), r.uniform(1.2, 1.7))
-            )
+            x, y = r.uniform(-0.45, 0.45) * plan.width, -plan.depth / 2 + r.uniform(0.05, 0.5)
+            place = Vector((x, y, r.uniform(1.2, 1.7)))
         elif small or r.random() < 0.15:
             away = Vector((r.gauss(0, 1), r.gauss(0, 1), 0)).normalized() * extent * r.uniform(1.2, 2.4)
             place = Vector((aim.x + away.x, aim.y + away.y, subject.z + subject.height * r.uniform(0.5, 1.4) + 0.1))
@@ -61,9 +55,8 @@ def place_camera(plan: Plan, r: random.Random, size: tuple[int, int]) -> Any:
             break
     towards = aim - place
     if r.random() < 0.5:  # upright walls, as photographers of rooms like them
-        camera.data.shift_y = max(
-            -0.2, min(0.2, math.tan(math.atan2(towards.z, towards.xy.length)) / 2 / math.tan(camera.data.angle / 2))
-        )
+        shift = math.tan(math.atan2(towards.z, towards.xy.length)) / 2 / math.tan(camera.data.angle / 2)
+        camera.data.shift_y = max(-0.2, min(0.2, shift))
         towards.z = 0
     else:
         camera.data.shift_y = 0

@@ -117,18 +117,13 @@ def beds(record: Mapping[str, Any], count: Counter[str], share: Counter[str]) ->
 
 def baths(record: Mapping[str, Any]) -> dict[str, bool | None]:
     """Return which bath or shower it is, and of what kind."""
-    kinds = {("bathtub", "free"): "free bathtub", ("bathtub", "built in"): "built-in bathtub"}
-    kinds |= {
-        ("shower", "cabin"): "glass shower",
-        ("shower", "pane"): "glass shower",
-        ("shower", "curtain"): "shower curtain",
+    kinds = {
+        "bathtub": {"free": "free bathtub", "built in": "built-in bathtub"},
+        "shower": {"cabin": "glass shower", "pane": "glass shower", "curtain": "shower curtain"},
+        "sink": {"double": "two sinks"},
     }
-    kinds |= {("sink", "double"): "two sinks"}
-    return {
-        kinds[thing["noun"], thing["kind"]]: graded(thing["share"], 0.03)
-        for thing in record["things"]
-        if (thing["noun"], thing["kind"]) in kinds
-    }
+    named = [(kinds.get(thing["noun"], {}).get(thing["kind"]), thing["share"]) for thing in record["things"]]
+    return {name: graded(share, 0.03) for name, share in named if name}
 
 
 def place(record: Mapping[str, Any], share: Counter[str]) -> dict[str, bool | None]:

@@ -110,21 +110,18 @@ def frozen_part(backbone: Any, crops: NDArray[np.uint8], at_once: int = 16) -> H
     return np.concatenate(made)
 
 
-class LastPart:
-    """The rest of the backbone, as a function of the frozen part's output; a torch module once it is made."""
+def last_part(backbone: Any) -> Any:
+    """Return the rest of the backbone as a module, from the frozen part's (n, channels, 17, 17) to (n, 1280)."""
+    import torch
 
-    def __new__(cls, backbone: Any) -> Any:
-        """Return the module: (n, channels, 17, 17) to (n, 1280)."""
-        import torch
+    class Rest(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks, self.conv_head, self.bn2 = backbone.blocks[FROZEN:], backbone.conv_head, backbone.bn2
 
-        class Rest(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.blocks, self.conv_head, self.bn2 = backbone.blocks[FROZEN:], backbone.conv_head, backbone.bn2
+        def forward(self, x: Any) -> Any:
+            for stage in self.blocks:
+                x = stage(x)
+            return self.bn2(self.conv_head(x)).mean((2, 3))
 
-            def forward(self, x: Any) -> Any:
-                for stage in self.blocks:
-                    x = stage(x)
-                return self.bn2(self.conv_head(x)).mean((2, 3))
-
-        return Rest().eval()
+    return Rest().eval()

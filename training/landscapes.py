@@ -78,10 +78,8 @@ def ridge(picture: Picture, g: np.random.Generator, horizon: int, *, height: flo
     shade = 0.7 + 0.6 * noise(g, HEIGHT, WIDTH, 6)
     colour = np.asarray(tone, np.float32) * shade[..., None]
     if snow:
-        white = ((rows - line) < height * 0.35 * shade) & inside
-        colour = np.where(
-            white[..., None], np.array((235, 240, 248), np.float32) * np.minimum(shade, 1)[..., None], colour
-        )
+        white = np.array((235, 240, 248), np.float32) * np.minimum(shade, 1)[..., None]
+        colour = np.where((((rows - line) < height * 0.35 * shade) & inside)[..., None], white, colour)
     picture[inside] = colour[inside]
 
 
@@ -104,11 +102,8 @@ def ground(picture: Picture, g: np.random.Generator, top: int, tone: tuple[int, 
 def bush(picture: Picture, r: random.Random, g: np.random.Generator, horizon: int) -> None:
     """Draw a tree's crown or a bush, with its trunk."""
     near = r.random()
-    x, y, radius = (
-        r.randrange(WIDTH),
-        horizon + int(near * 60) - r.randint(0, 40),
-        int(8 + 34 * near * r.uniform(0.5, 1)),
-    )
+    x, y = r.randrange(WIDTH), horizon + int(near * 60) - r.randint(0, 40)
+    radius = int(8 + 34 * near * r.uniform(0.5, 1))
     rows, columns = np.ogrid[:HEIGHT, :WIDTH]
     rough = noise(g, HEIGHT, WIDTH, 6)
     crown = ((columns - x) / (radius * 1.1)) ** 2 + ((rows - y) / radius) ** 2 + (rough - 0.5) * 1.4 < 1
@@ -124,9 +119,8 @@ def house(
     """Draw a house with its windows."""
     width, tall = int(r.uniform(14, 50) * near), int(r.uniform(15, 45 if low else 130) * near)
     x, foot = r.randrange(-10, WIDTH), horizon + int(40 * (near - 0.4) ** 1.5)
-    tone = np.array(
-        r.choice(((150, 145, 140), (120, 130, 145), (170, 150, 130), (95, 100, 110), (185, 180, 170))), np.float32
-    )
+    tones = ((150, 145, 140), (120, 130, 145), (170, 150, 130), (95, 100, 110), (185, 180, 170))
+    tone = np.array(r.choice(tones), np.float32)
     left, right, top = max(x, 0), min(x + width, WIDTH), max(foot - tall, 0)
     if right - left < 4:
         return

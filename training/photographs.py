@@ -16,14 +16,7 @@ from training.builder import Plan
 from training.catalogue import read_catalogue
 from training.rooms import plan_room
 
-SIZES = (
-    (320, 240),
-    (320, 240),
-    (320, 214),
-    (352, 198),
-    (300, 300),
-    (240, 320),
-)  # width and height, as photos have them
+SIZES = ((320, 240), (320, 240), (320, 214), (352, 198), (300, 300), (240, 320))  # width, height, as photos have them
 
 
 def render(catalogue: Path, folder: Path, numbers: range, tell: Callable[[int], None]) -> None:
@@ -53,12 +46,7 @@ def render(catalogue: Path, folder: Path, numbers: range, tell: Callable[[int], 
 def what_is_seen(plan: Plan, pieces: dict[int, float], others: dict[str, float]) -> dict[str, Any]:
     """Return what a picture's captions are made of."""
     things = [
-        {
-            "noun": plan.pieces[i].noun,
-            "kind": plan.pieces[i].kind,
-            "colour": plan.pieces[i].colour,
-            "share": round(share, 4),
-        }
+        {name: getattr(plan.pieces[i], name) for name in ("noun", "kind", "colour")} | {"share": round(share, 4)}
         for i, share in sorted(pieces.items(), key=lambda item: -item[1])
     ]
     keys = ("room", "roof", "wall", "wall_kind", "floor_kind", "view", "light", "words")

@@ -109,20 +109,10 @@ BY_ERROR = {
 }
 # What is known of an error by its status alone.
 BY_STATUS = {
-    400: REFUSED,
-    401: UNAUTHORISED,
-    403: FORBIDDEN,
-    404: NOT_FOUND,
-    405: METHOD,
-    409: CONFLICT,
-    410: GONE,
-    413: TOO_LARGE,
-    414: TOO_LONG,
-    415: MEDIA,
-    422: INVALID,
-    429: TOO_MANY,
-    500: INTERNAL,
-    503: TOO_BUSY,
-    507: DISK_FULL,
+    kind.status: kind
+    for kind in [
+        *(REFUSED, UNAUTHORISED, FORBIDDEN, NOT_FOUND, METHOD, CONFLICT, GONE, TOO_LARGE, TOO_LONG, MEDIA, INVALID),
+        *(TOO_MANY, INTERNAL, TOO_BUSY, DISK_FULL),
+    ]
 }
 BY_SLUG = {kind.slug: kind for kind in [*BY_ERROR.values(), *BY_STATUS.values(), HOST]}

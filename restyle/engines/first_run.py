@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,14 +22,7 @@ from base.memory import free_memory_bytes
 from base.settings import asset
 from embedding.colour import read_pixels, resized
 from restyle.engines.engine import WEIGHTLESS, Engine, Family, Job, Settings, family_of
-from restyle.engines.loading import (
-    first_settings,
-    load_engine,
-    placed,
-    preset_of,
-    refuse_without_packages,
-    weights_of,
-)
+from restyle.engines.loading import first_settings, load_engine, placed, preset_of, refuse_without_packages, weights_of
 from restyle.engines.needs import Stock, summed, take_stock
 from restyle.palettes import Palette, build_prompt
 from restyle.regrade import regrade
@@ -58,16 +51,8 @@ class EngineChoice:
 
     def load(self, longest_px: int | None) -> Engine:
         """Return the engine, for pictures of another size."""
-        return load_engine(
-            self.engine,
-            device=self.device,
-            precision=self.precision,
-            preset=self.preset,
-            offload=self.offload,
-            longest_px=longest_px,
-            controls=self.controls,
-            palette=self.palette,
-        )
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        return load_engine(said.pop("engine"), **said | {"longest_px": longest_px})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

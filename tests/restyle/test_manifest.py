@@ -13,24 +13,15 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 PICKS = st.builds(
     Pick,
     photo_id=st.integers(1, 2**62),
-    path=TEXT,
-    member=TEXT,
-    prompt=TEXT,
-    negative_prompt=TEXT,
     strength=st.none() | st.floats(0, 1),
     seed=st.none() | st.integers(0, 2**32 - 1),
-    kind=TEXT,
-    why=TEXT,
+    **dict.fromkeys(("path", "member", "prompt", "negative_prompt", "kind", "why"), TEXT),
 )
 MANIFESTS = st.builds(
     PickList,
     picks=st.lists(PICKS, max_size=4, unique_by=lambda pick: pick.photo_id).map(tuple),
     created=st.none() | st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0)),
-    library=TEXT,
-    query=TEXT,
-    strategy=TEXT,
-    palette=TEXT,
-    engine=TEXT,
+    **dict.fromkeys(("library", "query", "strategy", "palette", "engine"), TEXT),
 )
 
 
@@ -57,13 +48,8 @@ def test_a_file_has_hints_for_people_and_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "new" / "picks.toml"
     write_picks(manifest, path)
     text = path.read_text()
-    for word in (
-        "`aliens restyle --manifest picks.toml --library /photos/library`",
-        "# strength = 0.45",
-        "# seed = 1",
-        "# prompt =",
-    ):
-        assert word in text
+    command = "`aliens restyle --manifest picks.toml --library /photos/library`"
+    assert all(word in text for word in (command, "# strength = 0.45", "# seed = 1", "# prompt ="))
     assert read_picks(path) == manifest
     path.write_text(text.replace("# strength", "strength").replace("# seed", "seed"))  # as a person edits it
     first = read_picks(path).picks[0]

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,15 +79,8 @@ def test_a_slider_that_the_keyboard_moves_stands_beside_each_photo(page: Page) -
 
 
 def test_names_and_prompts_are_escaped() -> None:
-    evil = PageItem(
-        original=pixels(1),
-        result=pixels(2),
-        heading=EVIL,
-        facts=((EVIL, EVIL),),
-        note=EVIL,
-        prompt=EVIL,
-        negative_prompt=EVIL,
-    )
+    texts: dict[str, Any] = dict.fromkeys(("heading", "note", "prompt", "negative_prompt"), EVIL)
+    evil = PageItem(original=pixels(1), result=pixels(2), facts=((EVIL, EVIL),), **texts)
     page = read_page(restyle_page([evil], EVIL))
     assert page.problems == []
     assert page.tags.count("script") == 1  # the page's own

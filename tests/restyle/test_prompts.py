@@ -18,30 +18,21 @@ TEMPLATE = PromptTemplate("a {scene}{things}, overgrown with ferns", "people, te
 @pytest.mark.parametrize(
     ("tags", "prompt"),
     [
-        (["a bathtub"], "a hotel bathroom with a bathtub, overgrown with ferns"),
-        (
-            ["a bathtub", "a mirror", "a shower"],
-            "a hotel bathroom with a bathtub, a mirror and a shower, overgrown with ferns",
-        ),
-        (
-            ["a king-size bed", "an amazing view"],
-            "a hotel bedroom with a king-size bed and an amazing view, overgrown with ferns",
-        ),
-        (["two beds"], "a hotel bedroom with two beds, overgrown with ferns"),
-        (["a kitchen", "at night"], "a hotel kitchen at night, overgrown with ferns"),
-        (["a restaurant", "a table"], "a hotel restaurant with a table, overgrown with ferns"),
-        (["a pool"], "a hotel pool, overgrown with ferns"),
-        (["a balcony", "a chair"], "a hotel balcony with a chair, overgrown with ferns"),
-        (["a shower", "a bedroom"], "a hotel bedroom with a shower, overgrown with ferns"),
-        (
-            ["umbrella", "bathtub", "towels", "snow"],
-            "a hotel bathroom with an umbrella, a bathtub, towels and snow, overgrown with ferns",
-        ),
-        ([], "a hotel room, overgrown with ferns"),
+        (["a bathtub"], "a hotel bathroom with a bathtub"),
+        (["a bathtub", "a mirror", "a shower"], "a hotel bathroom with a bathtub, a mirror and a shower"),
+        (["a king-size bed", "an amazing view"], "a hotel bedroom with a king-size bed and an amazing view"),
+        (["two beds"], "a hotel bedroom with two beds"),
+        (["a kitchen", "at night"], "a hotel kitchen at night"),
+        (["a restaurant", "a table"], "a hotel restaurant with a table"),
+        (["a pool"], "a hotel pool"),
+        (["a balcony", "a chair"], "a hotel balcony with a chair"),
+        (["a shower", "a bedroom"], "a hotel bedroom with a shower"),
+        (["umbrella", "bathtub", "towels", "snow"], "a hotel bathroom with an umbrella, a bathtub, towels and snow"),
+        ([], "a hotel room"),
     ],
 )
 def test_a_prompt_says_what_is_in_the_photo(tags: list[str], prompt: str) -> None:
-    assert build_prompt(TEMPLATE, tags) == (prompt, "people, text, red, peach")
+    assert build_prompt(TEMPLATE, tags) == (f"{prompt}, overgrown with ferns", "people, text, red, peach")
 
 
 def test_a_caption_is_put_last_or_where_the_template_places_it() -> None:
@@ -77,9 +68,6 @@ def test_the_estimate_of_tokens_is_no_less_than_clip_counts() -> None:
 def test_unknown_placeholders_are_refused_with_the_list(text: str) -> None:
     with pytest.raises(QueryError, match=r"\{scene\}, \{things\}, \{caption\}"):
         PromptTemplate(text)
-
-
-def test_a_lonely_brace_is_refused() -> None:
     with pytest.raises(QueryError, match="brace"):
         PromptTemplate("a {scene")
 
@@ -88,19 +76,9 @@ def test_scene_and_things() -> None:
     assert scene_of(["a bathroom", "a mirror", "a mirror"]) == ("hotel bathroom", ["a mirror"])
 
 
-@pytest.mark.parametrize(
-    ("tag", "said"),
-    [
-        ("bathtub", "a bathtub"),
-        ("oven", "an oven"),
-        ("a tv", "a tv"),
-        ("two beds", "two beds"),
-        ("glass", "a glass"),
-        ("pillows", "pillows"),
-    ],
-)
-def test_articles(tag: str, said: str) -> None:
-    assert with_article(tag) == said
+def test_articles() -> None:
+    tags = ["bathtub", "oven", "a tv", "two beds", "glass", "pillows"]
+    assert list(map(with_article, tags)) == ["a bathtub", "an oven", "a tv", "two beds", "a glass", "pillows"]
 
 
 def test_a_long_caption_is_cut_and_leaves_the_things_where_they_are() -> None:

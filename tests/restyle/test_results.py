@@ -37,8 +37,7 @@ import restyle.restyled as module
 from tests.restyled import lineage_of, results_of
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
-if sys.argv[2] == "kill":
-    module.keep_restyling = die
+module.keep_restyling = die
 with results_of(LibraryFolder(Path(sys.argv[1]))) as (_, results):
     results.keep(np.full((5, 7, 3), 200, np.uint8), lineage_of(1))
 """
@@ -188,20 +187,16 @@ def test_a_full_disk_is_told_and_leaves_neither_file_nor_row(
 
 
 def test_kill_9_between_file_and_row_leaves_a_file_that_the_same_wish_writes_over(filled: LibraryFactory) -> None:
-    def keep(what: str) -> int:
-        return subprocess.run([sys.executable, "-c", KEEP, filled.folder.root, what], cwd=os.getcwd()).returncode
-
-    assert keep("kill") == -signal.SIGKILL
+    killed = subprocess.run([sys.executable, "-c", KEEP, filled.folder.root], cwd=os.getcwd())
+    assert killed.returncode == -signal.SIGKILL
     assert files_of(filled) == ["1-regrade-10000000.png"]
     with results_of(filled.folder) as (_, results):
         assert results.all() == []
         assert results.find(lineage_of(1).wish) is None
-    assert verify(filled.folder) == []
-    assert keep("live") == 0
+        assert verify(filled.folder) == []
+        kept = results.keep(PIXELS, lineage_of(1))
+        assert results.all() == [kept] and results.find(kept.lineage.wish) == kept
     assert files_of(filled) == ["1-regrade-10000000.png"]
-    with results_of(filled.folder) as (_, results):
-        (kept,) = results.all()
-        assert results.find(kept.lineage.wish) == kept
     assert verify(filled.folder) == []
 
 

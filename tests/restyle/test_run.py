@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from embedding.colour import read_pixels
 from restyle.floors import Floors
 from restyle.palettes import Ramp, read_palette
 from restyle.regrade import RegradeEngine
-from restyle.studio import Done, Failed
+from restyle.studio import Done, Failed, Order
 from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 from tests.restyle.pictures import room
@@ -69,56 +69,44 @@ def test_again_makes_them_anew_in_their_place(filled: LibraryFactory, photos: Pa
     assert agree(filled.folder)
 
 
-def test_a_result_whose_file_is_gone_is_made_anew(filled: LibraryFactory, photos: Path) -> None:
-    run(filled.folder, orders_of(photos, [1, 2]))
-    kept(filled.folder)[0].path.unlink()
-    assert made(run(filled.folder, orders_of(photos, [1, 2]))) == [True, False]
-    assert agree(filled.folder)
-
-
-def test_a_result_whose_file_is_damaged_is_made_anew_as_it_was(filled: LibraryFactory, photos: Path) -> None:
+def test_a_result_whose_file_is_damaged_or_gone_is_made_anew_as_it_was(filled: LibraryFactory, photos: Path) -> None:
     """By what damage, and that it is noticed, test_results.py tries."""
-    run(filled.folder, orders_of(photos, [1, 2]))
-    damaged = kept(filled.folder)[0]
+    run(filled.folder, orders_of(photos))
+    damaged, gone, _ = kept(filled.folder)
     pixels = read_pixels(PhotoFile(str(damaged.path)))
     damaged.path.write_bytes(damaged.path.read_bytes()[:-1])
     assert [found.part for found in verify(filled.folder)] == ["result"]
-    assert made(run(filled.folder, orders_of(photos, [1, 2]))) == [True, False]
+    gone.path.unlink()
+    assert made(run(filled.folder, orders_of(photos))) == [True, True, False]
     assert np.array_equal(read_pixels(PhotoFile(str(damaged.path))), pixels)
     assert agree(filled.folder)
     assert verify(filled.folder) == []
 
 
-def bluer() -> Any:
-    """Return the palette of the same name in other colours."""
-    return replace(FERN, sky=Ramp(FERN.sky.lab + np.array([0, 0, -5], np.float32)))
+OTHER_WISHES: list[tuple[dict[str, Any], dict[str, Any]]] = [  # how a run is made, and what is wished of its photo
+    ({"palette": read_palette("lagoon")}, {}),
+    ({"palette": replace(FERN, sky=Ramp(FERN.sky.lab + np.array([0, 0, -5], np.float32)))}, {}),  # of the same name
+    ({"floor": 0.3}, {}),
+    ({"file_format": "jpg"}, {}),
+    ({"engine": replace(SMALL, cover=0.5)}, {}),
+    ({"engine": replace(SMALL, longest_px=64)}, {}),
+    ({"engine": replace(SMALL, settings=replace(SMALL.settings, steps=5))}, {}),
+    ({}, {"strength": 0.2}),
+    ({}, {"seed": 7}),
+    ({}, {"seeds": 1}),
+    ({}, {"prompt": "ferns"}),
+    ({}, {"budget_s": 60.0}),
+]
 
 
-@pytest.mark.parametrize(
-    ("how", "wish"),
-    [
-        ({"palette": read_palette("lagoon")}, {}),
-        ({"palette": bluer()}, {}),
-        ({"floor": 0.3}, {}),
-        ({"file_format": "jpg"}, {}),
-        ({"engine": replace(SMALL, cover=0.5)}, {}),
-        ({"engine": replace(SMALL, longest_px=64)}, {}),
-        ({"engine": replace(SMALL, settings=replace(SMALL.settings, steps=5))}, {}),
-        ({}, {"strength": 0.2}),
-        ({}, {"seed": 7}),
-        ({}, {"seeds": 1}),
-        ({}, {"prompt": "ferns"}),
-        ({}, {"budget_s": 60.0}),
-    ],
-    ids=lambda value: str(value)[:30],
-)
-def test_another_wish_is_another_result(
-    filled: LibraryFactory, photos: Path, how: dict[str, Any], wish: dict[str, Any]
-) -> None:
+def test_another_wish_is_another_result(filled: LibraryFactory, photos: Path) -> None:
     run(filled.folder, orders_of(photos, [1]), SMALL)
-    other = {"engine": SMALL} | how
-    assert made(run(filled.folder, orders_of(photos, [1], **wish), **other)) == [True]
-    assert len(kept(filled.folder)) == 2
+    for how, wish in OTHER_WISHES:
+        assert made(run(filled.folder, orders_of(photos, [1], **wish), **{"engine": SMALL} | how)) == [True], (
+            how,
+            wish,
+        )
+    assert len(kept(filled.folder)) == 1 + len(OTHER_WISHES)
     assert made(run(filled.folder, orders_of(photos, [1]), SMALL)) == [False]
     assert agree(filled.folder)
 
@@ -203,44 +191,47 @@ BAD: dict[str, tuple[bytes | None, str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", GOOD)
-def test_photos_of_every_kind_are_restyled_upright_and_recognisably(
-    filled: LibraryFactory, tmp_path: Path, kind: str
-) -> None:
-    content, size = GOOD[kind]
-    (tmp_path / "photo").write_bytes(content())
-    (outcome,) = run(filled.folder, [order_of(tmp_path / "photo")])
-    assert isinstance(outcome, Done), outcome
-    pixels = read_pixels(PhotoFile(str(outcome.result.path)))
-    assert (pixels.shape[1], pixels.shape[0]) == size
-    scores = outcome.result.lineage.scores
-    assert outcome.result.lineage.rung == "regraded"
-    assert scores["protan_median_de"] > (2 if kind not in ("black", "white") else 0)
-    assert scores["hog"] > 0.55
+def good_orders(folder: Path, kinds: Iterable[str]) -> list[Order]:
+    """Return orders for photos of these kinds, written into a folder."""
+    for kind in kinds:
+        (folder / kind).write_bytes(GOOD[kind][0]())
+    return [order_of(folder / kind, 1 + place % 10) for place, kind in enumerate(kinds)]  # ten numbers are known
 
 
-@pytest.mark.parametrize("kind", ["1x1", "panorama", "black", "greyscale"])
-def test_engines_that_paint_take_them_too(filled: LibraryFactory, tmp_path: Path, kind: str) -> None:
-    (tmp_path / "photo").write_bytes(GOOD[kind][0]())
-    (outcome,) = run(filled.folder, [order_of(tmp_path / "photo")], SMALL)
-    assert isinstance(outcome, Done), outcome
-    attempts = outcome.result.lineage.attempts
-    assert [each for each in attempts if each["rung"] == outcome.result.lineage.rung and not each["failures"]]
+def test_photos_of_every_kind_are_restyled_upright_and_recognisably(filled: LibraryFactory, tmp_path: Path) -> None:
+    outcomes = run(filled.folder, good_orders(tmp_path, GOOD))
+    for (kind, (_, size)), outcome in zip(GOOD.items(), outcomes, strict=True):
+        assert isinstance(outcome, Done), (kind, outcome)
+        pixels = read_pixels(PhotoFile(str(outcome.result.path)))
+        assert (pixels.shape[1], pixels.shape[0]) == size, kind
+        scores = outcome.result.lineage.scores
+        assert outcome.result.lineage.rung == "regraded", kind
+        assert scores["protan_median_de"] > (2 if kind not in ("black", "white") else 0), kind
+        assert scores["hog"] > 0.55, kind
 
 
-@pytest.mark.parametrize("kind", BAD)
+def test_engines_that_paint_take_them_too(filled: LibraryFactory, tmp_path: Path) -> None:
+    kinds = ("1x1", "panorama", "black", "greyscale")
+    for kind, outcome in zip(kinds, run(filled.folder, good_orders(tmp_path, kinds), SMALL), strict=True):
+        assert isinstance(outcome, Done), (kind, outcome)
+        lineage = outcome.result.lineage
+        assert [each for each in lineage.attempts if each["rung"] == lineage.rung and not each["failures"]], kind
+
+
 def test_photos_that_cannot_be_used_fail_with_a_reason_and_the_run_goes_on(
-    filled: LibraryFactory, photos: Path, tmp_path: Path, kind: str
+    filled: LibraryFactory, photos: Path, tmp_path: Path
 ) -> None:
-    content, reason = BAD[kind]
-    if content is not None:
-        (tmp_path / "bad").write_bytes(content)
+    for name, (content, _) in BAD.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
     before, after = orders_of(photos, [1, 2])
-    first, failed, last = run(filled.folder, [before, order_of(tmp_path / "bad", 3), after])
-    assert made([first, failed, last]) == [True, None, True]
-    assert isinstance(failed, Failed)
-    assert str(tmp_path / "bad") in failed.reason
-    assert reason in failed.reason
+    bad = [order_of(tmp_path / name, number) for number, name in enumerate(BAD, start=3)]
+    first, *failed, last = run(filled.folder, [before, *bad, after])
+    assert made([first, last]) == [True, True]
+    for (name, (_, reason)), outcome in zip(BAD.items(), failed, strict=True):
+        assert isinstance(outcome, Failed), name
+        assert str(tmp_path / name) in outcome.reason
+        assert reason in outcome.reason
     assert agree(filled.folder)
 
 
@@ -292,8 +283,7 @@ def test_too_little_memory_for_one_photo_is_its_failure_alone(filled: LibraryFac
     assert agree(filled.folder)
 
 
-@pytest.mark.parametrize("error", [EngineError("no weights"), KeyboardInterrupt()], ids=["engine", "Ctrl-C"])
-@pytest.mark.parametrize("place", [1, 3])
+@pytest.mark.parametrize(("error", "place"), [(EngineError("no weights"), 1), (KeyboardInterrupt(), 3)])
 def test_a_run_that_ended_early_goes_on_as_if_it_had_not(
     filled: LibraryFactory, photos: Path, error: BaseException, place: int
 ) -> None:

@@ -27,7 +27,8 @@ def test_unknown_truth_is_left_out() -> None:
     assert by_tag == {"a pool": pytest.approx((1 + 2 / 3) / 2)} and value == by_tag["a pool"]
 
 
-def test_a_model_is_scored_on_samples() -> None:
+def test_a_model_is_scored_on_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.model_table.DRAWS", 50)
     whole = samples_of(asset("aliens/samples"))
     keep = slice(0, 24)
     few = replace(

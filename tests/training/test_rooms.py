@@ -1,5 +1,6 @@
 """Plans follow from their seeds, nothing stands in anything, what a picture shows becomes true and false concepts."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -22,8 +23,6 @@ def test_a_plan_follows_from_its_seed(kind: str, models: Mapping[str, Model]) ->
 
 
 def test_what_is_at_a_wall_stands_in_nothing_else(models: Mapping[str, Model]) -> None:
-    import random
-
     builder = Builder(random.Random(3), models, 3)
     builder.start("bedroom", (4, 4), (4, 4))
     placed = [piece for _ in range(12) if (piece := builder.at_wall(builder.of("wardrobe")))]
@@ -34,8 +33,6 @@ def test_what_is_at_a_wall_stands_in_nothing_else(models: Mapping[str, Model]) -
 
 
 def test_a_piece_that_is_too_large_is_left_out(models: Mapping[str, Model]) -> None:
-    import random
-
     builder = Builder(random.Random(0), models, 0)
     builder.start("hallway", (2, 2), (2, 2))
     assert builder.at_wall(Piece("wall", "box", 0, 0, width=9, depth=9)) is None

@@ -1,6 +1,7 @@
 """The recipe's steps, on very little; those whose packages are not installed skip."""
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from training.assemble import assembled, read_model, write_model
 from training.backbone import NAME
 from training.builder import Piece, Plan
 from training.concepts import truth_of
-from training.features import CROPS, LastPart, compute, frozen_part, read
+from training.features import CROPS, compute, frozen_part, last_part, read
 from training.learning import Schedule
 from training.photographs import quiet, what_is_seen
 from training.phrase_tower import BATCH, CONFIG, train
@@ -40,17 +41,18 @@ def test_phrases_come_from_wordnet_and_the_grammar(tmp_path: Path) -> None:
         phrases(tmp_path / "elsewhere")
 
 
-def test_the_text_tower_learns_and_goes_on(tmp_path: Path) -> None:
-    import random
-
+def test_the_text_tower_learns_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.learning.EVERY", 1)
     texts = sorted(set(hotel_phrases(random.Random(1))))[: BATCH // 8]
     chance = np.random.default_rng(0)
     targets = chance.normal(size=(len(texts), 384)).astype(np.float16)
-    schedule, losses = Schedule(steps=4, rate=1e-3), []
+    schedule, losses = Schedule(steps=3, rate=1e-3), []
     whole = train(texts, targets, schedule, tmp_path / "a.pt", lambda step, loss: losses.append(loss))
     assert losses[-1] < losses[0]
-    train(texts, targets, schedule, tmp_path / "b.pt", lambda step, loss: None, stop_after=2)
-    again = train(texts, targets, schedule, tmp_path / "b.pt", lambda step, loss: None)
+    train(texts, targets, schedule, tmp_path / "b.pt", lambda step, loss: None, stop_after=1)
+    steps: list[int] = []
+    again = train(texts, targets, schedule, tmp_path / "b.pt", lambda step, loss: steps.append(step))
+    assert steps == [2, 3]
     assert torch.equal(whole.text_projection, again.text_projection)
 
 
@@ -77,7 +79,7 @@ def test_features_go_on_part_by_part_and_the_rest_is_the_whole(tmp_path: Path) -
         whole = backbone.forward_head(
             backbone.forward_features(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1), pre_logits=True
         )
-        parts = LastPart(backbone)(torch.from_numpy(frozen_part(backbone, pixels)).float())
+        parts = last_part(backbone)(torch.from_numpy(frozen_part(backbone, pixels)).float())
     assert torch.allclose(whole, parts, atol=2e-2, rtol=2e-2)
 
 

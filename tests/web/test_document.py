@@ -25,7 +25,7 @@ from web.document import as_text
 from web.web_settings import WebSettings
 
 FILE = Path(__file__).parents[2] / "docs" / "openapi.json"
-EXAMPLES = 3  # of each operation
+EXAMPLES = 2  # of each operation
 PATIENCE_S = 120.0  # with a busy machine, on which a process that encodes has to start first
 # Streams that never end, and what would start long work or change the library that all tests share.
 LEFT_OUT = r"/jobs|/events|/exports|/restyl|/results"

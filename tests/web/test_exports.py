@@ -7,7 +7,7 @@ import hashlib
 import http.client
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -19,13 +19,11 @@ from starlette.testclient import TestClient
 
 from aliens.library import Library
 from base.errors import QueryError
-from tests.web.conftest import Running
+from tests.web.axe_checks import faults
+from tests.web.conftest import Running, client_of
 from tests.web.running import run_apart
-from tests.web.test_tags_page import violations
 from web import export_streams
-from web.app import make_app
 from web.export_streams import ClientGone, ExportSlots, Pipe
-from web.web_settings import WebSettings
 
 Asked = dict[str, Any]
 AZURA = 'chain:"Azura Bay Resorts"'
@@ -142,35 +140,33 @@ def test_photos_without_tags_are_not_passed_over_in_silence(own_library: Library
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "other.jpg").write_bytes(Path(first.path).read_bytes() + b"\0")
     own_library.add(tmp_path / "more")
-    client = TestClient(make_app(own_library, WebSettings()), base_url="http://127.0.0.1:8765")
-    answer = client.get("/api/v1/exports")
+    answer = client_of(own_library).get("/api/v1/exports")
     assert answer.status_code == 422
     assert "came after the last tagging" in answer.text
 
 
-class FullAfter:
-    """Writes a little, then the disk is full."""
+def disk_full_after(bytes_before: int) -> Callable[..., Any]:
+    """Return what writes a little in place of an export, then the disk is full."""
 
-    def __init__(self, bytes_before: int) -> None:
-        self.bytes_before = bytes_before
-
-    def __call__(self, file: Any, **options: Any) -> Any:
-        file.write(b"x" * self.bytes_before)
+    def export_to(library: Library, file: Any, **options: Any) -> Any:
+        file.write(b"x" * bytes_before)
         raise OSError(errno.ENOSPC, "No space left on device")
+
+    return export_to
 
 
 @pytest.mark.parametrize("file_format", ["csv", "parquet"])
 def test_a_full_disk_is_said_before_the_first_byte(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, file_format: str
 ) -> None:
-    monkeypatch.setattr(Library, "export_to", lambda self, file, **options: FullAfter(100)(file))
+    monkeypatch.setattr(Library, "export_to", disk_full_after(100))
     answer = client.get("/api/v1/exports", params={"format": file_format})
     assert answer.status_code == 507
     assert "disk is full" in answer.text
 
 
 def test_an_export_that_breaks_off_is_no_whole_file(tagged_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Library, "export_to", lambda self, file, **options: FullAfter(1_000_000)(file))
+    monkeypatch.setattr(Library, "export_to", disk_full_after(1_000_000))
     with Running(tagged_library) as running:
         connection = http.client.HTTPConnection(running.url.removeprefix("http://"))
         connection.request("GET", "/api/v1/exports")
@@ -181,40 +177,32 @@ def test_an_export_that_breaks_off_is_no_whole_file(tagged_library: Library, mon
         connection.close()
 
 
-def test_a_client_that_goes_stops_the_export() -> None:
-    pipe, ended = Pipe(), threading.Event()
+def filled_without_end(pipe: Pipe) -> threading.Thread:
+    """Return a thread that writes into a pipe until it is stopped."""
 
     def endless(file: Any) -> Any:
-        try:
-            while True:
-                file.write(b"x" * 1_000_000)
-        except ClientGone:
-            ended.set()
-            raise
+        while True:
+            file.write(b"x" * export_streams.CHUNK_BYTES)
 
     thread = threading.Thread(target=pipe.fill, args=(endless,))
     thread.start()
-    chunks = pipe.chunks()
+    return thread
+
+
+def test_a_client_that_goes_stops_the_export() -> None:
+    pipe = Pipe()
+    thread, chunks = filled_without_end(pipe), pipe.chunks()
     assert next(chunks)
     chunks.close()  # type: ignore[attr-defined]
-    assert ended.wait(60)
-    thread.join()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_a_client_that_takes_nothing_is_given_up_and_gets_no_whole_file() -> None:
-    pipe, ended = Pipe(patience_s=0.01), threading.Event()
-
-    def endless(file: Any) -> Any:
-        try:
-            while True:
-                file.write(b"x" * export_streams.CHUNK_BYTES)
-        finally:
-            ended.set()
-
-    thread = threading.Thread(target=pipe.fill, args=(endless,))
-    thread.start()
-    assert ended.wait(60)
-    thread.join()
+    pipe = Pipe(patience_s=0.01)
+    thread = filled_without_end(pipe)
+    thread.join(60)
+    assert not thread.is_alive()
     chunks = pipe.chunks()  # it comes back: what is there, and an error
     assert [len(next(chunks)) for _ in range(export_streams.MOST_CHUNKS)]
     with pytest.raises(ClientGone, match="too long"):
@@ -282,16 +270,14 @@ def test_few_exports_are_made_at_a_time(client: TestClient) -> None:
 
 
 def test_a_folder_is_a_job(tagged_library: Library) -> None:
-    app = make_app(tagged_library, WebSettings())
-    started: list[tuple[str, Asked]] = []
+    client, started = client_of(tagged_library), list[tuple[str, Asked]]()
 
     class Kept:
         async def start(self, kind: str, arguments: Asked) -> int:
             started.append((kind, arguments))
             return 7
 
-    app.state.opened.jobs = Kept()
-    client = TestClient(app, base_url="http://127.0.0.1:8765")
+    client.app.state.opened.jobs = Kept()  # type: ignore[attr-defined]
     assert client.post("/api/v1/exports/folders", json={"q": "a pool", "k": 5}).json() == {"job": 7}
     form = {"q": "a pool", "k": "number", "number": "5", "format": "csv", "tag": "", "vocabulary": ""}
     seen = client.post("/export/folder", data=form, follow_redirects=False)
@@ -310,7 +296,7 @@ def test_a_query_of_filters_alone_exports_all_they_leave(tagged_library: Library
 
 def test_a_download_from_the_page(server: Running, page: Page, tmp_path: Path) -> None:
     page.goto(f"{server.url}/export?{urlencode({'q': 'a pool'})}")
-    assert violations(page) == []
+    assert faults(page) == []
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download").click()
     waiting.value.save_as(tmp_path / "got.csv")

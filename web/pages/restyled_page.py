@@ -1,5 +1,6 @@
 """Restyled photos before and after, in words and in figures."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Request
@@ -58,27 +59,17 @@ async def one_restyled_page(request: Request, served: Served, result_id: ResultN
 def described_result(result: Any) -> dict[str, Any]:
     """Return what a page shows of a result; the template has the words."""
     lineage, scores = result.lineage, result.lineage.scores
-    return {
+    return asdict(lineage) | {
         "id": result.id,
         "photo": lineage.source_photo_id,
         "searchable": result.photo_id,
         "made_at": result.made_at,
         "exists": result.exists,
         "size": result.measured,
-        "engine": lineage.engine,
-        "fingerprint": lineage.fingerprint,
-        "diffusion": lineage.diffusion,
-        "palette": lineage.palette,
-        "rung": lineage.rung,
         "kept": round(100 * scores["edge_f1"]),
         "noticed": round(100 * scores["protan_share"]),
         "wasted": round(100 * scores["protan_wasted"]),
-        "scores": scores,
-        "settings": lineage.settings,
-        "prompt": lineage.prompt,
-        "negative_prompt": lineage.negative_prompt,
         "attempts": len(lineage.attempts),
-        "seconds": lineage.seconds,
     }
 
 

@@ -61,14 +61,8 @@ async def tag_page(request: Request, served: Served, tag: Name, vocabulary: Key 
     """Return the page of one tag."""
     look = await looked_at(served, vocabulary or None)
     found = await tag_looked_at(served, look, tag)
-    island = {
-        "histogram": found.histogram,
-        "said_yes": found.said_yes,
-        "said_no": found.said_no,
-        "yes": found.yes,
-        "examples": found.examples,
-        "passed_over": found.passed_over,
-    }
+    told = ("histogram", "said_yes", "said_no", "yes", "examples", "passed_over")
+    island = {name: getattr(found, name) for name in told}
     return page(request, "tag.html", look=look, tag=found, island=island, bins=BINS, draft=None)
 
 

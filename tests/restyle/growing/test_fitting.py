@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from base.files import PhotoFile
 from base.settings import asset
 from embedding.colour import read_pixels
-from restyle.alienise import Wish, alienise
+from restyle.alienise import Outcome, Wish, alienise
 from restyle.engines.engine import Job, Settings
 from restyle.floors import Floors
 from restyle.growing.fitting import borne_amounts
@@ -28,11 +29,15 @@ def sample(path: Path) -> np.ndarray:
     return read_pixels(PhotoFile(str(path)), 640)
 
 
+def grown(photo: np.ndarray, floors: Floors, **wish: Any) -> Outcome:
+    """Return what the loop makes of a photo with plants, one seed alone."""
+    judge = Judge(floors, FERN)
+    return alienise(judge.study(photo), GrowEngine(FERN), judge, Wish(**{"seeds": 0} | wish))
+
+
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_samples_are_recognised_with_plants(path: Path) -> None:
-    photo = sample(path)
-    judge = Judge(FLOORS, FERN)
-    outcome = alienise(judge.study(photo), GrowEngine(FERN), judge, Wish(seeds=0))
+    outcome = grown(sample(path), FLOORS)
     assert (outcome.rung, outcome.diffused) == ("grown", False)
     assert outcome.attempt.recognisable
     assert {attempt.rung for attempt in outcome.attempts} <= {"regraded", "grown"}
@@ -60,34 +65,25 @@ def test_the_judge_is_asked_for_less_and_less_and_no_other_rung_is_climbed() -> 
 
 
 def test_a_photo_that_bears_nothing_is_regraded() -> None:
-    photo = wall((214, 170, 130))
-    judge = Judge(Floors(hog=0.9999, edge_f1=0.9999), FERN)
-    outcome = alienise(judge.study(photo), GrowEngine(FERN), judge, Wish(seeds=0))
+    outcome = grown(wall((214, 170, 130)), Floors(hog=0.9999, edge_f1=0.9999))
     assert outcome.rung in ("regraded", "unchanged") and not outcome.diffused
     assert not any(attempt.rung == "grown" for attempt in outcome.attempts)
 
 
 def test_where_nothing_can_grow_no_attempt_is_told_of() -> None:
-    photo = flat((200, 170, 140), (700, 3))
-    judge = Judge(FLOORS, FERN)
-    outcome = alienise(judge.study(photo), GrowEngine(FERN), judge, Wish(seeds=0))
+    outcome = grown(flat((200, 170, 140), (700, 3)), FLOORS)
     assert {attempt.rung for attempt in outcome.attempts} == {"regraded"}
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.01])
 def test_a_wish_for_no_strength_is_one_for_the_regraded_photo(strength: float) -> None:
-    photo = sample(SAMPLES[0])
-    judge = Judge(FLOORS, FERN)
-    outcome = alienise(judge.study(photo), GrowEngine(FERN), judge, Wish(strength=strength))
+    outcome = grown(sample(SAMPLES[0]), FLOORS, strength=strength, seeds=3)
     assert outcome.rung == "regraded" and outcome.attempt.settings.strength == 1
 
 
 def test_strength_limits_how_much_grows() -> None:
-    photo = sample(SAMPLES[1])
-    judge = Judge(Floors(hog=0.1, edge_f1=0.1), FERN)
-    less, more = (
-        alienise(judge.study(photo), GrowEngine(FERN), judge, Wish(strength=strength, seeds=0)) for strength in (0.3, 1)
-    )
+    photo, floors = sample(SAMPLES[1]), Floors(hog=0.1, edge_f1=0.1)
+    less, more = (grown(photo, floors, strength=strength) for strength in (0.3, 1))
     assert less.attempt.settings.strength == pytest.approx(0.3)
     assert less.attempt.scores.hog > more.attempt.scores.hog
 
