@@ -213,7 +213,7 @@ def compare_sources(
     for scan in scans:
         start = time.monotonic()
         scan.source.absent_mounts = absent
-        scan.source.tell = lambda note, found=found: progress(Step("scanning", found, note=note))
+        scan.source.tell = partial(tell_note, progress, found)
         try:
             for known in compare_source(
                 session, scan, words, retry_failed=retry_failed, begun=begun, tell=partial(tell, found, scan)
@@ -251,6 +251,11 @@ def outermost(scans: Sequence[SourceScan]) -> list[SourceScan]:
     """Return those of whole sources that lie below no other."""
     roots = {scan.source.root for scan in scans if scan.source.whole}
     return [scan for scan in scans if scan.source.whole and roots.isdisjoint(folders_above(scan.source.root))]
+
+
+def tell_note(progress: Progress, found: int, note: str) -> None:
+    """Tell what takes long before more photos are found."""
+    progress(Step("scanning", found, note=note))
 
 
 def compare_source(
