@@ -365,21 +365,22 @@ def file_and_manifest(path: Path) -> Iterator[tuple[BinaryIO, Callable[["Datacla
         temporaries.append(temporary)
         return open(descriptor, "wb")
 
-    try:
-        with told_if_unwritable(path), opened(path) as file, opened(manifest_file) as beside:
-            yield file, lambda manifest: beside.write(json_bytes(manifest))
-            for written in (file, beside):
-                written.flush()
-                os.fsync(written.fileno())
-            with folder_lock(path.parent):  # of several exports to one path the last to end leaves both
-                manifest_file.unlink(missing_ok=True)
-                for temporary, target in zip(temporaries, (path, manifest_file), strict=True):
-                    os.replace(temporary, target)
-            sync_folder(path.parent)
-    except BaseException:
-        for temporary in temporaries:
-            temporary.unlink(missing_ok=True)
-        raise
+    with told_if_unwritable(path):
+        try:
+            with opened(path) as file, opened(manifest_file) as beside:
+                yield file, lambda manifest: beside.write(json_bytes(manifest))
+                for written in (file, beside):
+                    written.flush()
+                    os.fsync(written.fileno())
+                with folder_lock(path.parent):  # of several exports to one path the last to end leaves both
+                    manifest_file.unlink(missing_ok=True)
+                    for temporary, target in zip(temporaries, (path, manifest_file), strict=True):
+                        os.replace(temporary, target)
+                sync_folder(path.parent)
+        except BaseException:
+            for temporary in temporaries:
+                temporary.unlink(missing_ok=True)
+            raise
 
 
 def write_folder(table: TagTable, path: Path, link: bool, describe: Description, progress: Progress) -> ExportManifest:
