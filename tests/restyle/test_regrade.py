@@ -137,7 +137,7 @@ def test_walls_near_grey_have_no_blocks(name: str, tint: tuple[int, int, int]) -
 @pytest.mark.parametrize(("folder", "longest_px"), [("samples", None), ("shared_photos", 1024)])
 def test_plain_greys_have_no_blocks(folder: str, longest_px: int | None, request: pytest.FixtureRequest) -> None:
     paths = sorted(request.getfixturevalue(folder).rglob("*.jpg"))
-    photos = [read_pixels(PhotoFile(str(path)), longest_px) for path in spread(paths, 16)]
+    photos = [read_pixels(PhotoFile(str(path)), longest_px) for path in spread(paths, 24)]
     noises = [noise for photo in photos if (noise := noise_added(photo, regrade(photo, FERN))) is not None]
     assert len(noises) >= 5
     assert np.median(noises) < 1.2
