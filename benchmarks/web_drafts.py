@@ -36,7 +36,8 @@ class Directions(RandomEncoder):
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Return (n, d) float32."""
-        return super().encode_texts(texts) * [[0.3 if text in NONSENSE else 1.0] for text in texts]
+        lengths = [[0.3 if text in NONSENSE else 1.0] for text in texts]
+        return super().encode_texts(texts) * np.array(lengths, np.float32)
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:

@@ -20,9 +20,9 @@ from commands.options import (
     completing,
     confirm,
     opened,
-    print_done,
     print_notes,
     print_records,
+    print_report,
     runnable,
     stopping,
 )
@@ -184,7 +184,7 @@ def add(
             engine=engine,
             address=address,
         )
-    print_done(report, library, json=json)
+    print_report(report, library, json=json)
     if report.interrupted:
         raise typer.Exit(130)
     if report.failed:
@@ -402,7 +402,7 @@ def demo(
         aliens.create(library, "starter", tell=console.note).close()
     with opened(library, aloud=True) as photos:
         report = photos.add(hotels50k=asset("aliens/samples"))
-        print_done(report, library, json=False)
+        print_report(report, library, json=False)
         for query in DEMO_QUERIES:
             sheet = library / f"{query.replace(' ', '-')}.jpg"
             show_command(library, "search", query, "--sheet", sheet)

@@ -10,7 +10,7 @@ import typer
 from base import console
 from base.errors import QueryError
 from commands import options
-from commands.options import LIBRARY, completing, confirm, opened, print_done, print_notes, print_records, stopping
+from commands.options import LIBRARY, completing, confirm, opened, print_notes, print_records, print_report, stopping
 
 if TYPE_CHECKING:
     from analysis.model_estimates import ListedModel
@@ -52,7 +52,7 @@ def embed_photos(
     """
     with stopping(KEPT), opened(library, device, precision, backend, aloud=True) as photos:
         report = photos.embed(model)
-    print_done(report, library, json=json)
+    print_report(report, library, json=json)
     if report.interrupted:
         raise typer.Exit(130)
 

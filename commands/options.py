@@ -171,7 +171,7 @@ def print_filed(path: Path, report: object, library: Path, *, json: bool, notes:
     print_notes(notes, library)
 
 
-def print_done(report: Any, library: Path, *, json: bool) -> None:
+def print_report(report: Any, library: Path, *, json: bool) -> None:
     """Print what was done, for programs or for people; its notes go to stderr."""
     if json:
         print_records([report])

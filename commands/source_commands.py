@@ -10,7 +10,7 @@ import typer
 from base import console
 from base.console import FilePath, counted, shell_word
 from commands import options
-from commands.options import LIBRARY, opened, print_done, print_notes, print_records, stopping
+from commands.options import LIBRARY, opened, print_notes, print_records, print_report, stopping
 
 if TYPE_CHECKING:
     from indexer.remembered import RememberedSource
@@ -187,6 +187,6 @@ def download_dataset(
         threads=threads,
         retry_failed=retry_failed,
     )
-    print_done(report, LIBRARY, json=json)
+    print_report(report, LIBRARY, json=json)
     if report.interrupted:
         raise typer.Exit(130)

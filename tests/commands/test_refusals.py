@@ -203,7 +203,6 @@ OF_TAGGED_PHOTOS = [
     ("import tags unknown-tag.csv", 1, "aliens: unknown-tag.csv"),
     ("import tags empty.csv", 1, "aliens: empty.csv"),
     ("eval tags --truth unknown-photo.csv", 2, "none of its 1 photos is in the library"),
-    ("tag --method softmax --threshold 0.4", 2, "the threshold is 0.4, and softmax has none"),
     ("tags show 4711", 2, "no photo 4711"),
     ("tags set 4711 'a pool'", 2, "no photo 4711"),
     ("tags unset 4711 'a pool'", 2, "no photo 4711"),

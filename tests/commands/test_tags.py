@@ -24,7 +24,9 @@ def test_tag_says_how_many_photos_it_tagged_and_scored_and_what_is_next(aliens: 
     assert "10 photos tagged, 10 newly scored" in out
     assert "aliens tag list" in err
     told = "top k is 3, which goes with --method softmax: signal takes a --threshold"
-    assert told in aliens("tag", "--top-k", 3)[2]
+    assert told in aliens.fails(2, "tag", "--top-k", 3)
+    told = "the threshold is 0.4, and softmax has none"
+    assert told in aliens.fails(2, "tag", "--method", "softmax", "--threshold", 0.4)
 
 
 def test_tag_again_scores_only_what_is_new(aliens: Aliens, tagged: Path) -> None:
