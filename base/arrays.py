@@ -1,4 +1,4 @@
-"""The types of arrays, the one reader of .npy files, and vectors made unit: refused where they have no length."""
+"""The types of arrays, the one reader of .npy files, vectors made unit, and ids looked up."""
 
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,16 @@ def unit_or_zero(vectors: Floats) -> Floats:
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     scaled: Floats = (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
     return scaled
+
+
+def places_in(keys: NDArray[Any], wanted: NDArray[Any]) -> tuple[Longs, Bools]:
+    """Return where numbers, of any shape, stand among ascending keys (n,), and whether they do.
+
+    Where one is no key, its place means nothing.
+    """
+    places: Longs = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+    here: Bools = keys[places] == wanted if len(keys) else np.zeros(np.shape(wanted), bool)
+    return places, here
 
 
 def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BufferedReader
+from io import BufferedReader, RawIOBase
 from itertools import takewhile
 from pathlib import Path
 from stat import S_ISDIR, S_ISFIFO, S_ISREG
@@ -412,12 +412,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-class HashedFile:
+class HashedFile(RawIOBase):
     """A file that hashes what is written to it, for writers that only write."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.size_bytes = 0
-        self.closed = False
         self._file = file
         self._hash = hashlib.sha256()
 
@@ -451,11 +450,3 @@ class HashedFile:
     def writable(self) -> bool:
         """Say yes."""
         return True
-
-    def readable(self) -> bool:
-        """Say no."""
-        return False
-
-    def seekable(self) -> bool:
-        """Say no."""
-        return False

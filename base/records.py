@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from base.errors import QueryError
-from base.files import atomic_write, read_regular
+from base.files import atomic_write, checksum_problem, read_regular, size_problem
 
 T = TypeVar("T")
 MANIFEST_FILE = "manifest.json"  # of an exported folder
@@ -76,6 +76,16 @@ def record_problem(path: Path) -> str | None:
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         whole = False
     return None if whole else f"{path} is damaged"
+
+
+def derived_problem(path: Path, manifest: Path, about: Any, *, quick: bool) -> str | None:
+    """Return what is wrong with a file whose size and SHA-256 its manifest tells, or None; None without a manifest.
+
+    about: the manifest as it was read, None where it could not be. quick: compare sizes alone.
+    """
+    if about is None:
+        return f"{manifest} is damaged" if manifest.exists() else None
+    return size_problem(path, about.size_bytes) if quick else checksum_problem(path, about.sha256)
 
 
 CHECKSUM = "checksum"

@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, BinaryIO, TypeVar
 
-from cachetools import LRUCache
+from cachetools import TTLCache
 
 from base.errors import SourceError
 from base.forks import fork_lock
@@ -187,19 +187,18 @@ class RecentFacts:
     """What was answered of addresses lately; threads may share it."""
 
     def __init__(self) -> None:
-        self._kept: LRUCache[str, tuple[float, RemoteFacts]] = LRUCache(FACTS_KEPT)
+        self._kept: TTLCache[str, RemoteFacts] = TTLCache(FACTS_KEPT, FACTS_S)
         self._lock = fork_lock()
 
     def get(self, url: str) -> RemoteFacts | None:
         """Return what was answered, None where that is too long ago."""
         with self._lock:
-            when, facts = self._kept.get(url, (0.0, None))
-        return facts if time.monotonic() - when < FACTS_S else None
+            return self._kept.get(url)
 
     def put(self, url: str, facts: RemoteFacts) -> None:
         """Keep an answer."""
         with self._lock:
-            self._kept[url] = time.monotonic(), facts
+            self._kept[url] = facts
 
     def drop(self, url: str) -> None:
         """Forget an answer."""

@@ -145,7 +145,7 @@ def unpack(packed: BinaryIO, name: str, room: Callable[[], int], tell: Tell | No
     Raises: OSError, tarfile.TarError: as UnpackedTars.get.
     """
     counted = CountedReads(packed)
-    blocks = {"gz": gzip_blocks, "bz2": bz2_blocks, "xz": xz_blocks, None: plain_blocks}[packing_of(name)](counted)
+    blocks = BLOCKS[packing_of(name)](counted)
     written = 0
     file = tempfile.TemporaryFile(prefix="aliens-")  # noqa: SIM115 - stays open as long as it is of use
     try:
@@ -211,16 +211,6 @@ def gzip_blocks(packed: CountedReads) -> Iterator[bytes]:
             yield block
 
 
-def bz2_blocks(packed: CountedReads) -> Iterator[bytes]:
-    """Yield what bzip2 made small. Raises: EOFError, OSError: it is damaged."""
-    return stream_blocks(packed, BZ2Decompressor)
-
-
-def xz_blocks(packed: CountedReads) -> Iterator[bytes]:
-    """Yield what xz made small. Raises: EOFError, LZMAError: it is damaged, or asks for too much memory."""
-    return stream_blocks(packed, lambda: LZMADecompressor(memlimit=XZ_MEMORY_BYTES))
-
-
 def plain_blocks(packed: CountedReads) -> Iterator[bytes]:
     """Yield what is not compressed."""
     while block := packed.read(BLOCK_BYTES):
@@ -228,7 +218,10 @@ def plain_blocks(packed: CountedReads) -> Iterator[bytes]:
 
 
 def stream_blocks(packed: CountedReads, new: Callable[[], Any]) -> Iterator[bytes]:
-    """Yield what streams one behind another hold, each read by a new decompressor."""
+    """Yield what streams one behind another hold, each read by a new decompressor.
+
+    Raises: EOFError, OSError (bzip2's), LZMAError: they are damaged, or ask for too much memory.
+    """
     data = packed.read(BLOCK_BYTES)
     while data.strip(b"\0"):  # zeros may stand behind a stream
         decompressor = new()
@@ -239,3 +232,11 @@ def stream_blocks(packed: CountedReads, new: Callable[[], Any]) -> Iterator[byte
             if decompressor.needs_input and not data and not decompressor.eof:
                 raise EOFError("it ends too early")
         data = decompressor.unused_data.lstrip(b"\0") or packed.read(BLOCK_BYTES)
+
+
+BLOCKS: dict[str | None, Callable[[CountedReads], Iterator[bytes]]] = {
+    "gz": gzip_blocks,
+    "bz2": lambda packed: stream_blocks(packed, BZ2Decompressor),
+    "xz": lambda packed: stream_blocks(packed, lambda: LZMADecompressor(memlimit=XZ_MEMORY_BYTES)),
+    None: plain_blocks,
+}

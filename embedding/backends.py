@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from base.arrays import Floats, Pixels
 from base.errors import EncoderError
 from base.records import read_record, write_record
 from base.settings import cache_folder
-from embedding.device import cpu_has_int8, cpu_threads
+from embedding.device import cpu_flags, cpu_has_int8, cpu_threads
 from embedding.image_files import INT8
 from embedding.openvino_tower import has_openvino, openvino_version, require_openvino
 
@@ -68,8 +67,7 @@ def choose_backend(backend: str, device: str) -> str:
 
 def this_machine() -> str:
     """Return what speeds depend on besides the model and the precision."""
-    flags: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    name = flags.get("cpu_name") or platform.processor()
+    name = cpu_flags().get("cpu_name") or platform.processor()
     threads = cpu_threads()
     return f"{name} {platform.machine()}, {threads} threads, PyTorch {torch.__version__}, OpenVINO {openvino_version()}"
 

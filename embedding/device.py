@@ -71,12 +71,15 @@ def choose_precision(precision: str, device: str, name: str = "NAME") -> str:
     return precision
 
 
+def cpu_flags() -> dict[str, Any]:
+    """Return what PyTorch tells of the processor; not every 2.x does: what needs nothing special is always right."""
+    flags: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return flags
+
+
 def cpu_has_bfloat16() -> bool:
     """Tell whether the processor multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
-    flags: dict[str, Any] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # not in every torch 2.x: float32 is always right
-    return bool(flags.get("avx512_bf16") or flags.get("amx_bf16") or flags.get("amx_tile"))
+    return any(cpu_flags().get(name) for name in ("avx512_bf16", "amx_bf16", "amx_tile"))
 
 
 def device_name(device: str) -> str:
@@ -124,8 +127,7 @@ def cpu_has_int8() -> bool:
 
     Others do so in 16 bits, where sums overflow and vectors would be wrong without a word, and gain little speed.
     """
-    flags: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(flags.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+    return any(cpu_flags().get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
 def keep_freed_memory() -> None:

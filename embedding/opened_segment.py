@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from base.arrays import Bools, Floats, Halves, Ids, Longs, read_npy
+from base.arrays import Bools, Floats, Halves, Ids, Longs, places_in, read_npy
 from base.errors import LibraryError
 from base.files import atomic_write
 
@@ -38,8 +38,7 @@ class Segment:
 
     def rows_of(self, ids: Ids) -> tuple[Longs, Bools]:
         """Return the row of each photo id, (m,), and whether it has one; without one the row means nothing."""
-        rows = np.minimum(np.searchsorted(self.ids, ids), max(len(self) - 1, 0))
-        return rows, self.ids[rows] == ids if len(self) else np.zeros(len(ids), bool)
+        return places_in(self.ids, ids)
 
     def mask_of(self, ids: Ids) -> Bools:
         """Return which rows are of these photos, ids (m,) ascending: (rows,)."""
@@ -50,8 +49,8 @@ class Segment:
         if len(ids) < len(self):
             rows, here = self.rows_of(ids)
             mask[rows[here]] = True
-        elif len(ids):
-            mask = ids[np.minimum(np.searchsorted(ids, self.ids), len(ids) - 1)] == self.ids
+        else:
+            _, mask = places_in(ids, self.ids)
         return mask
 
     def vector(self, photo_id: int) -> Halves:

@@ -5,11 +5,9 @@ Imports OpenVINO and nncf only when they are used.
 
 import errno
 import io
-import logging
 import os
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +21,7 @@ import torch
 from base.arrays import Floats, Pixels
 from base.errors import EncoderError
 from base.forks import fork_lock
+from embedding.hub import no_chatter
 from embedding.image_files import (
     FORMAT,
     GRAPH_FILE,
@@ -60,14 +59,8 @@ def openvino_version() -> str:
 @contextmanager
 def makers_muted() -> Iterator[None]:
     """Have imports, conversions and calibrations print nothing, and warn of nothing that only their makers can mend."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+    with no_chatter(), redirect_stdout(io.StringIO()):
+        yield
 
 
 def openvino() -> Any:

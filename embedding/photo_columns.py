@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from base.arrays import Bools, Doubles, Ids, Longs
+from base.arrays import Bools, Doubles, Ids, Longs, places_in
 from embedding.segments import Vectors
 
 UNDATED = np.iinfo(np.int64).min
@@ -80,8 +80,7 @@ class PhotoColumns:
         columns: dict[str, Any] = {name: np.full(len(ids), empty, kind) for name, (kind, empty) in CODES.items()}
         sources: list[str] = list(before.sources) if before else []
         for known in filter(None, [before.as_codes() if before else None, fresh]):
-            rows = np.minimum(np.searchsorted(ids, known["ids"]), max(len(ids) - 1, 0))
-            here = ids[rows] == known["ids"] if len(ids) else np.zeros(len(known["ids"]), bool)
+            rows, here = places_in(ids, known["ids"])
             for name in CODES:
                 columns[name][rows[here]] = known[name][here]
             if known is fresh:
@@ -97,12 +96,9 @@ class PhotoColumns:
 
     def positions(self, ids: Ids) -> tuple[Longs, Bools]:
         """Return where photos stand in the columns, (m,), and whether they do; where not, the place means nothing."""
-        if not len(self):
-            return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
-        if self._lookup is None:
-            rows = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
-        else:
-            rows = self._lookup[np.clip(ids - self.ids[0], 0, len(self._lookup) - 1)].astype(np.int64)
+        if not len(self) or self._lookup is None:
+            return places_in(self.ids, ids)
+        rows = self._lookup[np.clip(ids - self.ids[0], 0, len(self._lookup) - 1)].astype(np.int64)
         return rows, self.ids[rows] == ids
 
     @cached_property

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from base.arrays import Ids
-from base.files import atomic_write, checksum_problem, is_unchanged, sha256_of, size_problem
-from base.records import read_record, write_record
+from base.files import atomic_write, is_unchanged, sha256_of
+from base.records import derived_problem, read_record, write_record
 from embedding.segments import Vectors
 
 KINDS = {
@@ -127,13 +127,8 @@ def table_problem(folder: Path, *, quick: bool = False) -> str | None:
 
     quick: compare sizes alone.
     """
-    path = folder / TABLE_FILE
-    if not (folder / TABLE_MANIFEST).exists():
-        return None
-    about = read_record(folder / TABLE_MANIFEST, TableManifest)
-    if about is None:
-        return f"{folder / TABLE_MANIFEST} is damaged"
-    return size_problem(path, about.size_bytes) if quick else checksum_problem(path, about.sha256)
+    path, manifest = folder / TABLE_FILE, folder / TABLE_MANIFEST
+    return derived_problem(path, manifest, read_record(manifest, TableManifest), quick=quick)
 
 
 def remove_table(folder: Path) -> None:

@@ -102,13 +102,8 @@ def write_sheet(photos: Photos, title: str, path: Path, *, note: str = "") -> No
     write_picture(plan.draw(), path, "sheet")
 
 
-def contact_sheet(photos: Photos, title: str, note: str = "") -> Image.Image:
-    """Return the photos in rows of five, with their lines below them."""
-    return SheetPlan(photos, title, note).draw()
-
-
 class SheetPlan:
-    """What stands where on a contact sheet; photos are opened only when it is drawn."""
+    """What stands where on a contact sheet, photos in rows of five; they are opened only when it is drawn."""
 
     def __init__(self, photos: Photos, title: str, note: str) -> None:
         sections = [photo if isinstance(photo, Section) else Section("", [photo]) for photo in photos]

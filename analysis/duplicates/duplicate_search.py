@@ -20,7 +20,7 @@ from analysis.duplicates.copy_groups import BestPairs, Classes, linked, starred
 from analysis.duplicates.duplicates_found import DuplicateGroup, Duplicates, DuplicateSummary, GroupedPhoto
 from analysis.duplicates.keepers import keeping_order, leading_order, may_go, why_kept
 from analysis.duplicates.kept_marks import KeptMarks
-from base.arrays import Ids
+from base.arrays import Ids, places_in
 from base.progress import Progress, Step
 from base.records import write_record
 from base.settings import LibraryFolder
@@ -84,8 +84,7 @@ class CopySearch:
     def _asked(self, ids: Sequence[int]) -> list[int]:
         """Return those of some photos that are looked at."""
         rows = np.array(ids, np.int64)
-        places = np.minimum(np.searchsorted(self._ids, rows), max(len(self._ids) - 1, 0))
-        return rows[self._ids[places] == rows].tolist() if len(self._ids) else []
+        return rows[places_in(self._ids, rows)[1]].tolist()
 
     def _near(self, classes: Classes) -> dict[int, dict[int, float]]:
         """Return the links between classes that the model finds near and whose pixels agree."""

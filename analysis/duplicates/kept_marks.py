@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from base.arrays import Bools, Ids, Longs, read_npy
+from base.arrays import Bools, Ids, places_in, read_npy
 from base.errors import PhotoError
 from base.files import PhotoFile, atomic_write
 from base.progress import Progress, Step
@@ -103,21 +103,13 @@ class KeptMarks:
     def possible(self, pairs: NearPairs) -> Bools:
         """Return which pairs of photos may be one picture, (p,); of files that are not there, by the model alone."""
         same_vector: Bools = pairs.cosines >= SAME
-        places, known = zip(*(self._places(ids) for ids in (pairs.ones, pairs.others)), strict=True)
+        ids, bits, cells = self._table
+        places, known = zip(*(places_in(ids, each) for each in (pairs.ones, pairs.others)), strict=True)
         both = np.flatnonzero(known[0] & known[1])
-        _, bits, cells = self._table
         one, other = (PictureMark(bits[at[both]], cells[at[both]]) for at in places)
         result: Bools = same_vector & ~known[0] & ~known[1]
         result[both] = may_be_same(one, other, same_vector[both])
         return result
-
-    def _places(self, ids: Ids) -> tuple[Longs, Bools]:
-        """Return where photos stand in the table of known ones, and whether they do."""
-        known, _, _ = self._table
-        if not len(known):
-            return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
-        places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-        return places, known[places] == ids
 
     @cached_property
     def _table(self) -> tuple[Ids, Hash, Cells]:

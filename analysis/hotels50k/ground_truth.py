@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from base.arrays import Bools, Ids
+from base.arrays import Bools, Ids, places_in
 from indexer.hotels50k import NO_CHAIN, Hotels50kSource
 from indexer.passed_over import Problem
 
@@ -39,19 +39,14 @@ class KnownNumbers:
 
     def has(self, keys: Ids) -> Bools:
         """Return which numbers, of any shape, are keys."""
-        if not len(self):
-            return np.zeros(np.shape(keys), bool)
-        found: Bools = self.keys[self._places(keys)] == keys
-        return found
+        return places_in(self.keys, keys)[1]
 
     def get(self, keys: Ids, otherwise: int) -> Ids:
         """Return the values of numbers, in their shape; `otherwise` for those that are no keys."""
-        if not len(self):
-            return np.full(np.shape(keys), otherwise, np.int64)
-        return np.where(self.has(keys), self.values[self._places(keys)], otherwise)
-
-    def _places(self, keys: Ids) -> Ids:
-        return np.minimum(np.searchsorted(self.keys, keys), len(self) - 1)
+        found = np.full(np.shape(keys), otherwise, np.int64)
+        places, here = places_in(self.keys, keys)
+        found[here] = self.values[places[here]]
+        return found
 
 
 @dataclass(frozen=True, slots=True)

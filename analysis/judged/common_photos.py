@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from analysis.judged.query_files import JudgedQuery
-from base.arrays import Ids, Longs
+from base.arrays import Ids, places_in
 from db.models import Model
 from db.photo_rows import embedded_columns
 
@@ -82,10 +82,8 @@ class CommonPhotos:
         ]
         ids, digests = libraries[0]
         canonical = np.full(len(ids), ABSENT, np.int64)
-        if len(common):
-            at: Longs = np.minimum(np.searchsorted(common, digests), len(common) - 1)
-            here = common[at] == digests
-            canonical[here] = theirs[0][at[here]]
+        at, here = places_in(common, digests)
+        canonical[here] = theirs[0][at[here]]
         return cls(ids, canonical, [Translation.of(mine, theirs[0]) for mine in theirs])
 
     def __len__(self) -> int:
@@ -93,10 +91,10 @@ class CommonPhotos:
 
     def counted_as(self, ids: Ids) -> Ids:
         """Return the ids that photos of the first library count under, ABSENT where they are not in common."""
-        if not len(self.ids):
-            return np.full(len(ids), ABSENT, np.int64)
-        at = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-        return np.where(self.ids[at] == ids, self.canonical[at], ABSENT)
+        counted = np.full(len(ids), ABSENT, np.int64)
+        at, here = places_in(self.ids, ids)
+        counted[here] = self.canonical[at[here]]
+        return counted
 
     def restricted(self, queries: Iterable[JudgedQuery]) -> list[JudgedQuery]:
         """Return queries as they are answered by these photos alone, those that no photo answers left out.

@@ -199,7 +199,7 @@ def rows_of_hotels(stats: LibraryStats) -> Iterator[tuple[str, str]]:
         yield "  hotels a chain", spread_in_words(told.hotels_a_chain)
         yield "  balance", balance_in_words(told.balance_of_chains)
         named = stats.tables["chains"]
-        known = [row for row in zip(named["chain"], named["photos"], named["chain_id"], strict=True)]
+        known = zip(named["chain"], named["photos"], named["chain_id"], strict=True)
         chains = [(name, photos) for name, photos, chain_id in known if chain_id is not None]
         yield from lines_of(chains, told.photos)
 

@@ -14,9 +14,8 @@ import faiss
 import numpy as np
 
 from base.arrays import Floats, Ids
-from base.files import checksum_problem, size_problem
 from base.forks import fork_lock, is_forked
-from base.records import read_record, write_record
+from base.records import derived_problem, read_record, write_record
 from embedding.faiss_files import read_faiss, write_faiss
 from embedding.index.left import Among, Left, ids_left
 
@@ -140,13 +139,8 @@ def approximation_problem(folder: Path, *, quick: bool = False) -> str | None:
 
     quick: compare sizes alone.
     """
-    if not (folder / APPROXIMATE_MANIFEST).exists():
-        return None
-    about = read_approximation(folder)
-    if about is None:
-        return f"{folder / APPROXIMATE_MANIFEST} is damaged"
-    path = folder / APPROXIMATE_FILE
-    return size_problem(path, about.size_bytes) if quick else checksum_problem(path, about.sha256)
+    path, manifest = folder / APPROXIMATE_FILE, folder / APPROXIMATE_MANIFEST
+    return derived_problem(path, manifest, read_approximation(folder), quick=quick)
 
 
 class ApproximateIndex:

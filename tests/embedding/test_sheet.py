@@ -9,7 +9,7 @@ from base.console import HIDDEN
 from base.errors import OutputError, QueryError
 from base.files import PhotoFile
 from embedding.lettering import about_missing, font_of
-from embedding.sheet import Cell, Section, contact_sheet, gallery_html, thumbnail, write_picture, write_sheet
+from embedding.sheet import Cell, Photos, Section, SheetPlan, gallery_html, thumbnail, write_picture, write_sheet
 from search.results import Explanation, Hit, Results, hit_cells
 from tests.conftest import fill_folder, photo_bytes
 from tests.embedding.conftest import smooth
@@ -29,6 +29,10 @@ def hit(path: Path, photo_id: int = 7, **changes: object) -> Hit:
         "score": 0.7071,
     }
     return Hit(**(columns | changes))  # type: ignore[arg-type]
+
+
+def contact_sheet(photos: Photos, title: str, note: str = "") -> Image.Image:
+    return SheetPlan(photos, title, note).draw()
 
 
 def test_a_sheet_shows_every_photo(tmp_path: Path) -> None:
