@@ -84,7 +84,8 @@ class CopySearch:
     def _asked(self, ids: Sequence[int]) -> list[int]:
         """Return those of some photos that are looked at."""
         rows = np.array(ids, np.int64)
-        return rows[places_in(self._ids, rows)[1]].tolist()
+        asked: list[int] = rows[places_in(self._ids, rows)[1]].tolist()
+        return asked
 
     def _near(self, classes: Classes) -> dict[int, dict[int, float]]:
         """Return the links between classes that the model finds near and whose pixels agree."""

@@ -57,19 +57,19 @@ def hundred_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 # Tables
 
 
-def test_in_a_pipe_rows_are_tab_separated_and_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
-    print_rows(("score", "path", "hotel"), ROWS)
-    assert capsys.readouterr().out == "0.25\tphotos/a.jpg\t\n0.125\ttab\\tand\\nbreak\\r\\n.jpg\tотель [bold]\n"
-
-
-def test_in_a_pipe_no_rows_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    print_rows(("score", "path"), [])
-    assert capsys.readouterr() == ("", "")
-
-
-def test_in_a_pipe_empty_columns_stay_in_their_place(capsys: pytest.CaptureFixture[str]) -> None:
-    print_rows(("score", "chain", "path"), [(0, None, "a.jpg")])
-    assert capsys.readouterr().out == "0\t\ta.jpg\n"
+@pytest.mark.parametrize(
+    ("rows", "printed"),
+    [
+        (ROWS, "0.25\tphotos/a.jpg\t\n0.125\ttab\\tand\\nbreak\\r\\n.jpg\tотель [bold]\n"),
+        ([], ""),
+        ([(0, None, "a.jpg")], "0\t\ta.jpg\n"),
+    ],
+)
+def test_in_a_pipe_rows_are_tab_separated_and_one_line_each(
+    capsys: pytest.CaptureFixture[str], rows: list[tuple], printed: str
+) -> None:
+    print_rows(("score", "path", "hotel"), rows)
+    assert capsys.readouterr() == (printed, "")
 
 
 def test_on_a_terminal_rows_are_a_table_under_their_columns() -> None:
@@ -260,34 +260,19 @@ def test_a_word_for_the_shell_is_read_as_the_same_word() -> None:
 # Streams that are not UTF-8
 
 
-class Piped:
-    """Stdout and stderr as pipes of an encoding."""
-
-    def __init__(self, encoding: str) -> None:
-        self.streams = [io.TextIOWrapper(io.BytesIO(), encoding, newline="\n") for _ in range(2)]
-
-    def read(self) -> list[bytes]:
-        for stream in self.streams:
-            stream.flush()
-        return [stream.buffer.getvalue() for stream in self.streams]  # type: ignore[attr-defined]
-
-
-def piped(monkeypatch: pytest.MonkeyPatch, encoding: str) -> Piped:
-    pipes = Piped(encoding)
-    for name, stream in zip(("stdout", "stderr"), pipes.streams, strict=True):
-        monkeypatch.setattr(sys, name, stream)
-    prepare_streams()
-    return pipes
-
-
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "utf-8"])
 def test_what_an_encoding_lacks_is_written_as_an_escape(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
-    pipes = piped(monkeypatch, encoding)
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding, newline="\n") for _ in range(2)]
+    for name, stream in zip(("stdout", "stderr"), streams, strict=True):
+        monkeypatch.setattr(sys, name, stream)
+    prepare_streams()
     print_rows(("score", "path"), [("0.5", "отель/ü.jpg")])
     say("ü → отель")
     note("aliens: no folder отель…")
     print_json({"path": "отель/ü\u202e\x9b\udce9.jpg"})
-    out, err = pipes.read()
+    for stream in streams:
+        stream.flush()
+    out, err = (stream.buffer.getvalue() for stream in streams)
     row, line, record = out.decode(encoding).splitlines()
     escaped = ["0.5\tотель/ü.jpg", "ü → отель", "aliens: no folder отель…\n"]
     expected = [text.encode(encoding, "backslashreplace").decode(encoding) for text in escaped]
@@ -323,21 +308,9 @@ def test_json_is_one_object_a_line_in_plain_unicode(capsys: pytest.CaptureFixtur
     assert json.loads(lines[1]) == {"path": "a.jpg", "tags": ["a sofa"]}
 
 
-# Notes and numbers
+# Numbers
 
 
-def test_notes_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    note("a note")
-    assert capsys.readouterr() == ("", "a note\n")
-
-
-@pytest.mark.parametrize(
-    ("number", "text"), [(0, "0 photos"), (1, "1 photo"), (2, "2 photos"), (1_000_000, "1000000 photos")]
-)
-def test_a_number_has_its_noun_in_the_right_form(number: int, text: str) -> None:
-    assert counted(number, "photo") == text
-
-
-@pytest.mark.parametrize(("size_bytes", "text"), [(0, "0.0 MB"), (1_500_000, "1.5 MB"), (31_000_000_000, "31000.0 MB")])
-def test_sizes_are_in_millions_of_bytes(size_bytes: int, text: str) -> None:
-    assert megabytes(size_bytes) == text
+def test_numbers_have_their_nouns_in_the_right_form_and_sizes_are_in_millions_of_bytes() -> None:
+    assert [counted(n, "photo") for n in (0, 1, 2, 10**6)] == ["0 photos", "1 photo", "2 photos", "1000000 photos"]
+    assert [megabytes(size) for size in (0, 1_500_000, 31_000_000_000)] == ["0.0 MB", "1.5 MB", "31000.0 MB"]

@@ -78,10 +78,10 @@ def test_photos_that_are_gone_are_told_of_and_the_others_copied(
         copy_ranked(sources[:1], tmp_path / "none")
 
 
-def test_a_full_disk_leaves_whole_photos_and_no_other_file(
+def test_a_full_disk_or_ctrl_c_leaves_whole_photos_and_no_other_file(
     sources: list[PhotoFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Path.write_bytes
+    write, replace = Path.write_bytes, os.replace
 
     def full(path: Path, data: Any) -> int:
         if b"two" in data:
@@ -89,26 +89,20 @@ def test_a_full_disk_leaves_whole_photos_and_no_other_file(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write(path, data)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OutputError, match="out cannot be written: No space left on device; 1 photo copied before"):
-        copy_ranked(sources, tmp_path / "out", total=3)
-    assert contents(tmp_path / "out") == {"01_room.jpg": "one"}
-
-
-def test_ctrl_c_leaves_whole_photos_and_no_other_file(
-    sources: list[PhotoFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    replace = os.replace
-
     def stop(old: Path, new: Path) -> None:
         if new.name.startswith("02"):
             raise KeyboardInterrupt
         replace(old, new)
 
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OutputError, match="out cannot be written: No space left on device; 1 photo copied before"):
+            copy_ranked(sources, tmp_path / "out", total=3)
+    assert contents(tmp_path / "out") == {"01_room.jpg": "one"}
     monkeypatch.setattr(os, "replace", stop)
     with pytest.raises(KeyboardInterrupt):
-        copy_ranked(sources, tmp_path / "out", total=3)
-    assert contents(tmp_path / "out") == {"01_room.jpg": "one"}
+        copy_ranked(sources, tmp_path / "stopped", total=3)
+    assert contents(tmp_path / "stopped") == {"01_room.jpg": "one"}
 
 
 def test_nothing_is_written_over_and_the_same_photo_is_there_once(sources: list[PhotoFile], tmp_path: Path) -> None:

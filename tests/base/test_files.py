@@ -30,17 +30,16 @@ from base.files import (
 )
 from base.memory import MemoryBudget
 from base.tars import tar_index
+from tests.conftest import raising
+from tests.indexer.conftest import write_tar
 
 
-def make_tar(path: Path, members: dict[str, bytes], mode: str = "w") -> None:
-    with tarfile.open(path, mode) as tar:
-        folder = tarfile.TarInfo("photos")
-        folder.type = tarfile.DIRTYPE
+def make_tar(path: Path, members: dict[str, bytes]) -> None:
+    folder = tarfile.TarInfo("photos")
+    folder.type = tarfile.DIRTYPE
+    with tarfile.open(path, "w") as tar:
         tar.addfile(folder)
-        for name, data in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
+    write_tar(path, members, "a")
 
 
 def touch(path: Path) -> None:
@@ -59,9 +58,10 @@ def test_a_files_bytes_are_read(tmp_path: Path) -> None:
     assert str(PhotoFile(str(path))) == str(path)
 
 
-def test_a_file_that_is_gone_is_not_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("member", ["", "1.jpg"])
+def test_a_file_or_a_tar_that_is_gone_is_not_found(tmp_path: Path, member: str) -> None:
     with pytest.raises(FileNotFoundError):
-        PhotoFile(str(tmp_path / "photo.jpg")).read()
+        PhotoFile(str(tmp_path / "photos.tar"), member).read()
 
 
 def test_the_bytes_of_tar_members_are_read(tmp_path: Path) -> None:
@@ -86,11 +86,8 @@ def test_only_regular_files_are_members(tmp_path: Path) -> None:
 
 def test_of_two_members_of_one_name_the_later_counts(tmp_path: Path) -> None:
     tar = tmp_path / "photos.tar"
-    make_tar(tar, {"1.jpg": b"old"})
-    with tarfile.open(tar, "a") as file:
-        member = tarfile.TarInfo("1.jpg")
-        member.size = 3
-        file.addfile(member, io.BytesIO(b"new"))
+    write_tar(tar, {"1.jpg": b"old"})
+    write_tar(tar, {"1.jpg": b"new"}, "a")
     assert PhotoFile(str(tar), "1.jpg").read() == b"new"
 
 
@@ -101,11 +98,6 @@ def test_a_missing_member_is_not_found_and_named(tmp_path: Path, member: str) ->
     with pytest.raises(FileNotFoundError) as caught:
         PhotoFile(str(tar), member).read()
     assert str(caught.value) == f"{tar} holds no member {member}"
-
-
-def test_a_missing_tar_is_not_found(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        PhotoFile(str(tmp_path / "photos.tar"), "1.jpg").read()
 
 
 def test_a_tar_that_changed_is_read_anew(tmp_path: Path) -> None:
@@ -174,10 +166,10 @@ def test_a_member_larger_than_any_photo_is_not_read(tmp_path: Path) -> None:
 
 
 def test_the_cap_is_inclusive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MAX_PHOTO_BYTES", 5)
     (tmp_path / "photo.jpg").write_bytes(b"12345")
+    monkeypatch.setattr(files, "MAX_PHOTO_BYTES", 5)
     assert PhotoFile(str(tmp_path / "photo.jpg")).read() == b"12345"
-    (tmp_path / "photo.jpg").write_bytes(b"123456")
+    monkeypatch.setattr(files, "MAX_PHOTO_BYTES", 4)
     with pytest.raises(PhotoError):
         PhotoFile(str(tmp_path / "photo.jpg")).read()
 
@@ -186,8 +178,7 @@ def test_bytes_that_do_not_fit_into_memory_are_one_photos_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full(io.FileIO):
-        def read(self, size: int | None = -1) -> bytes:
-            raise MemoryError
+        read = raising(MemoryError())
 
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"pixels")
@@ -285,10 +276,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, function: str, monkeypat
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
 
-    def fail(*args: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, function, fail)
+    monkeypatch.setattr(os, function, raising(OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(OSError, match="No space left"), atomic_write(path) as file:
         file.write(b"new")
     monkeypatch.undo()
@@ -380,12 +368,9 @@ def test_what_somebody_is_writing_is_not_taken_for_left(tmp_path: Path) -> None:
 def test_where_the_file_system_knows_no_locks_nothing_is_taken_for_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_locks(*args: object) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
     path = tmp_path / "file.bin"
     left = left_by_a_kill(path)
-    monkeypatch.setattr("base.files.fcntl.flock", no_locks)
+    monkeypatch.setattr("base.files.fcntl.flock", raising(OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))))
     assert half_written(tmp_path) == []
     with atomic_write(path) as file:
         file.write(b"new")
@@ -393,9 +378,11 @@ def test_where_the_file_system_knows_no_locks_nothing_is_taken_for_left(
     assert path.read_bytes() == b"new"
 
 
-def test_in_a_folder_that_is_absent_nothing_is_left(tmp_path: Path) -> None:
+def test_in_a_folder_that_is_absent_nothing_is_left_or_synced(tmp_path: Path) -> None:
     assert half_written(tmp_path / "absent") == []
-    is_left(tmp_path / "absent" / "file.bin", remove=True)
+    assert not is_left(tmp_path / "absent" / "file.bin", remove=True)
+    sync_folder(tmp_path / "absent")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture(params=[0o022, 0o077, 0o002])
@@ -472,11 +459,6 @@ def test_a_folder_where_something_else_is_cannot_be_made(tmp_path: Path) -> None
         with pytest.raises(NotADirectoryError) as caught:
             make_folder(folder)
         assert caught.value.filename == str(folder)
-
-
-def test_a_folder_that_cannot_be_opened_is_not_synced(tmp_path: Path) -> None:
-    sync_folder(tmp_path / "absent")
-    assert list(tmp_path.iterdir()) == []
 
 
 # Whether a file is what was written

@@ -16,8 +16,9 @@ from open_clip.model import CLIP, CustomTextCLIP
 from PIL import Image
 from safetensors.torch import save_file
 
+from base.errors import PhotoError
 from base.files import SegmentFile
-from embedding.decode import Preprocessing
+from embedding.decode import MAX_PIXELS, Preprocessing, decode, decode_to_fit
 from embedding.opened_segment import Segment
 from embedding.segments import Vectors
 
@@ -40,10 +41,24 @@ def smooth(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BILINEAR)
 
 
+def refusal(data: bytes, max_pixels: int = MAX_PIXELS) -> PhotoError:
+    """Return the error of a photo that is decoded neither for encoders nor for people, for the same reason."""
+    with pytest.raises(PhotoError) as caught:
+        decode(data, SQUARE_32, max_pixels)
+    with pytest.raises(PhotoError) as caught_again:
+        decode_to_fit(data, (32, 32), max_pixels)
+    assert (caught_again.value.kind, caught_again.value.reason) == (caught.value.kind, caught.value.reason)
+    return caught.value
+
+
+def as_unit(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors of length 1 in float32."""
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
 def unit_vectors(rows: int, dim: int, seed: int = 0) -> np.ndarray:
     """Return unit vectors, (rows, dim) float32."""
-    vectors = np.random.default_rng(seed).normal(size=(rows, dim)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return as_unit(np.random.default_rng(seed).normal(size=(rows, dim)).astype(np.float32))
 
 
 def segment_of(ids: np.ndarray, vectors: np.ndarray, name: str = "segment") -> Segment:

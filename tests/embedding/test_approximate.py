@@ -38,7 +38,8 @@ from embedding.index.building import (
 from embedding.index.exact import exact_search
 from embedding.index.photo_index import CurrentIndex, PhotoIndex, current_index
 from embedding.segments import SegmentStore, Vectors
-from tests.embedding.conftest import Rows, flipped, in_segments, overwrite, segment_of
+from tests.conftest import raising
+from tests.embedding.conftest import Rows, as_unit, flipped, in_segments, overwrite, segment_of
 
 DIM, PHOTOS, KEY = 32, 6000, "model-00000000"
 FIRST = 10**6  # ids are no row positions
@@ -51,18 +52,14 @@ def clustered(rows: int, seed: int) -> np.ndarray:
     draw = np.random.default_rng(seed)
     centres = np.random.default_rng(77).normal(size=(50, DIM))
     vectors = centres[draw.integers(0, 50, rows)] + 0.7 * draw.normal(size=(rows, DIM)) + 4 * np.eye(DIM)[0]
-    return unit(vectors)
+    return as_unit(vectors)
 
 
 def texts(rows: int, seed: int) -> np.ndarray:
     """Texts: unit vectors in another cone."""
     draw = np.random.default_rng(seed)
     centres = np.random.default_rng(77).normal(size=(50, DIM))
-    return unit(centres[draw.integers(0, 50, rows)] + draw.normal(size=(rows, DIM)) + 6 * np.eye(DIM)[1])
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return as_unit(centres[draw.integers(0, 50, rows)] + draw.normal(size=(rows, DIM)) + 6 * np.eye(DIM)[1])
 
 
 def rows_of(rows: int, seed: int = 0, first: int = FIRST) -> tuple[np.ndarray, np.ndarray]:
@@ -358,7 +355,6 @@ def test_a_saved_index_names_the_same_candidates(
     saved = replaced(indexes[kind])
     saved.save(tmp_path)
     opened = ApproximateIndex.open(tmp_path, KEY)
-    assert opened is not None
     assert opened.about == saved.about
     assert opened.covers == SEGMENTS
     queries = texts(5, 11)
@@ -366,19 +362,11 @@ def test_a_saved_index_names_the_same_candidates(
 
 
 def test_photos_are_added_to_an_index_that_was_opened_for_it_and_to_no_other(folder: Path) -> None:
-    opened = ApproximateIndex.open(folder, KEY, writable=True)
-    assert opened is not None
-    opened.add(np.array([3]), unit(np.ones((1, DIM))))
+    opened, later = ApproximateIndex.open(folder, KEY, writable=True), (np.array([3]), as_unit(np.ones((1, DIM))))
+    opened.add(*later)
     assert opened.about.entries == PHOTOS + 1
-    mapped = ApproximateIndex.open(folder, KEY)
-    assert mapped is not None
     with pytest.raises(ValueError, match="writable=True"):  # FAISS itself would end the process
-        mapped.add(np.array([3]), unit(np.ones((1, DIM))))
-
-
-def test_only_the_index_of_the_same_model_is_opened(folder: Path) -> None:
-    assert ApproximateIndex.open(folder, KEY) is not None
-    assert ApproximateIndex.open(folder, "other-00000000") is None
+        ApproximateIndex.open(folder, KEY).add(*later)
 
 
 @pytest.mark.parametrize("left", [0, 1, 100, -1])
@@ -399,7 +387,6 @@ def test_a_garbage_manifest_is_none(folder: Path, text: str) -> None:
 
 def test_any_flipped_byte_of_a_manifest_is_noticed(folder: Path) -> None:
     path, about = folder / APPROXIMATE_MANIFEST, read_approximation(folder)
-    assert about is not None
     data = path.read_bytes()
     for place in range(len(data)):
         path.write_bytes(flipped(data, place, 1 << place % 8))
@@ -408,10 +395,9 @@ def test_any_flipped_byte_of_a_manifest_is_noticed(folder: Path) -> None:
     assert read_approximation(folder) == about
 
 
-@pytest.mark.parametrize("values", [{"entries": 5}, {"dim": DIM + 1}, {"size_bytes": 5}])
-def test_a_manifest_that_tells_of_other_vectors_is_none(folder: Path, values: dict[str, int]) -> None:
+@pytest.mark.parametrize("values", [{"entries": 5}, {"dim": DIM + 1}, {"size_bytes": 5}, {"model_key": "other-00"}])
+def test_a_manifest_that_tells_of_other_vectors_is_none(folder: Path, values: dict[str, object]) -> None:
     about = read_approximation(folder)
-    assert about is not None
     write_record(folder / APPROXIMATE_MANIFEST, replace(about, **values))
     assert ApproximateIndex.open(folder, KEY) is None
 
@@ -426,10 +412,12 @@ def test_the_checksum_finds_a_flipped_byte(folder: Path) -> None:
     assert approximation_problem(folder) == f"{path} is gone"
 
 
-def test_where_nothing_was_saved_there_is_none_and_no_problem(tmp_path: Path) -> None:
-    assert ApproximateIndex.open(tmp_path / "nothing", KEY) is None
-    assert approximation_problem(tmp_path / "nothing") is None
-    remove_approximation(tmp_path / "nothing")
+def test_where_nothing_was_saved_every_photo_is_compared_and_nothing_is_said(tmp_path: Path, base: PhotoIndex) -> None:
+    folder = tmp_path / "nothing"
+    assert (ApproximateIndex.open(folder, KEY), approximation_problem(folder)) == (None, None)
+    index = current_index(folder, KEY, base.base)
+    assert (index.engine, index.note) == (None, "")
+    remove_approximation(folder)
 
 
 @pytest.mark.parametrize("full_at", [APPROXIMATE_FILE, APPROXIMATE_MANIFEST])
@@ -439,9 +427,7 @@ def test_a_full_disk_leaves_no_index_that_could_be_opened(
     write = records.atomic_write
 
     def failing(path: Path) -> object:
-        if path.name == full_at:
-            raise OSError(28, "No space left on device")
-        return write(path)
+        return raising(OSError(28, "No space left on device"))() if path.name == full_at else write(path)
 
     for module in (faiss_files, records):
         monkeypatch.setattr(module, "atomic_write", failing)
@@ -457,14 +443,8 @@ def test_a_full_disk_leaves_no_index_that_could_be_opened(
 
 def test_the_engine_that_stands_in_a_folder_is_used(folder: Path, base: PhotoIndex) -> None:
     index = current_index(folder, KEY, base.base)
-    assert index.engine is not None
     assert (index.engine.kind, index.note) == ("ivf", "")
     assert index.plan(10).engine == "ivf"
-
-
-def test_without_an_engine_every_photo_is_compared_and_nothing_is_said(tmp_path: Path, base: PhotoIndex) -> None:
-    index = current_index(tmp_path / "nothing", KEY, base.base)
-    assert (index.engine, index.note) == (None, "")
 
 
 @pytest.mark.parametrize(
@@ -480,7 +460,6 @@ def test_an_engine_that_is_of_no_use_is_told_of_and_every_photo_is_compared(
     folder: Path, base: PhotoIndex, damage: str, said: str
 ) -> None:
     about = read_approximation(folder)
-    assert about is not None
     if damage == "file":
         overwrite(folder / APPROXIMATE_FILE, b"")
     elif damage == "manifest":
@@ -511,7 +490,6 @@ def test_an_index_is_kept_as_long_as_neither_photos_nor_files_change(
 
     replaced(indexes["ivf"]).save(folder)
     with_engine = current.at(Rows([first, second]))
-    assert with_engine.engine is not None
     assert with_engine.base is more.base
     assert current.at(Rows([first, second])) is with_engine
     remove_approximation(folder)

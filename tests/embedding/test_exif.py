@@ -143,7 +143,6 @@ def test_degrees_may_come_with_or_without_minutes_and_seconds(written: Any) -> N
 def test_degrees_are_put_together(half: str, parts: tuple[int, int, int]) -> None:
     whole, minutes, hundredths = parts
     found = place_of(SYDNEY | {1: half, 2: (whole, minutes, IFDRational(hundredths, 100))})
-    assert found is not None
     assert abs(found[0]) == pytest.approx(whole + minutes / 60 + hundredths / 360_000)
     assert (found[0] <= 0) if half == "S" else (found[0] >= 0)
 

@@ -16,7 +16,6 @@ def key_of(folder: Path) -> str:
 
 def digits(key: str) -> str:
     found = re.fullmatch(r"[A-Za-z0-9._-]+-([0-9a-f]{8})", key)
-    assert found is not None
     return found[1]
 
 

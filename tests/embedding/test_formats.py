@@ -4,6 +4,7 @@ import io
 import os
 import struct
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from embedding.boxes import boxes, is_jxl, jxl_size
 from embedding.camera_raw import is_camera_raw, raw_is_cut_short
 from embedding.decode import decode, decode_to_fit, read_camera, upright_size
 from embedding.exif import ORIENTATION
-from tests.embedding.conftest import SQUARE_32, encoded, flipped, smooth
+from tests.embedding.conftest import SQUARE_32, encoded, flipped, refusal, smooth
 from tests.embedding.test_orientation import STORED_AS
 from tests.icc import in_space
 from tests.photo_files import dng, heic, jxl
@@ -47,15 +48,6 @@ def exif(orientation: int = 1, *, taken: bool = True) -> Image.Exif:
     if taken:
         said[0x0132] = "2023:05:17 18:03:59"
     return said
-
-
-def refusal(data: bytes, max_pixels: int = decoding.MAX_PIXELS) -> PhotoError:
-    with pytest.raises(PhotoError) as caught:
-        decode(data, SQUARE_32, max_pixels)
-    with pytest.raises(PhotoError) as caught_again:
-        decode_to_fit(data, (32, 32), max_pixels)
-    assert (caught.value.kind, caught.value.reason) == (caught_again.value.kind, caught_again.value.reason)
-    return caught.value
 
 
 def turned_heic(stored: Image.Image, orientation: int) -> bytes:
@@ -241,10 +233,9 @@ def test_a_plug_in_that_dies_hangs_or_takes_all_memory_ends_no_other_photo(
     acts = "    os.abort() if len(data) < 3000 else bytearray(64 << 30) if len(data) < 10_000 else None\n"
     acts += "    select.select([], [], []) if len(data) < 20_000 else None\n"
     hostile.write_text(Path(plugin_decoders.plugin_process.__file__).read_text().replace(place, acts + place, 1))
-    processes = DecoderProcesses(1, (str(hostile),))
-    monkeypatch.setattr(plugin_decoders, "PROCESSES", processes)
     good, hangs, crashes, bloats = (dng(smooth(*size)) for size in ((240, 160), (90, 60), (24, 16), (60, 40)))
-    try:
+    with closing(DecoderProcesses(1, (str(hostile),))) as processes:
+        monkeypatch.setattr(plugin_decoders, "PROCESSES", processes)
         for _ in range(2):
             assert decode(good, SQUARE_32).facts.width_px == 240
             error = refusal(crashes)
@@ -255,8 +246,6 @@ def test_a_plug_in_that_dies_hangs_or_takes_all_memory_ends_no_other_photo(
         assert decode(good, SQUARE_32).facts.width_px == 240
         monkeypatch.setattr(apart, "LONGEST_S", 0.1)
         assert "took over" in refusal(hangs).reason
-    finally:
-        processes.close()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

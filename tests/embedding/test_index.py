@@ -16,7 +16,7 @@ from embedding.index.exact import Piece, exact_search
 from embedding.index.photo_index import SAMPLE_ROWS, PhotoIndex
 from embedding.index.product import is_worth_it
 from embedding.segments import Vectors
-from tests.embedding.conftest import in_segments, segment_of, unit_vectors
+from tests.embedding.conftest import as_unit, in_segments, segment_of, unit_vectors
 
 DIM = 8
 WAYS = ("FAISS", "FAISS in threads", "one product")
@@ -130,21 +130,6 @@ def test_the_first_of_many_hits_are_the_hits_of_a_shorter_list(
 
 def some_photos(rows: int = 50, segments: int = 3) -> Vectors:
     return in_segments(2**40 + 3 * np.arange(rows), unit_vectors(rows, DIM), np.arange(rows) % segments)
-
-
-def test_distinct_scores_give_the_ids_of_numpy() -> None:
-    query = unit_vectors(1, DIM, 99)
-    scores = query @ unit_vectors(200, DIM).astype(np.float16).astype(np.float32).T
-    assert np.diff(np.sort(scores[0])).min() > 1e-6
-    order = np.argsort(-scores[0])
-    assert exact_search(some_photos(200), query, 20)[1][0].tolist() == (2**40 + 3 * order[:20]).tolist()
-
-
-def test_equal_scores_come_in_the_order_of_their_ids_whatever_segment_they_lie_in() -> None:
-    ids, where = np.array([50, 2**40, 3, 40, 20]), np.array([0, 1, 1, 0, 2])
-    vectors = in_segments(ids, np.repeat(unit_vectors(1, DIM), 5, axis=0), where)
-    for k in range(1, 6):
-        assert exact_search(vectors, unit_vectors(1, DIM, 1), k)[1].tolist() == [[3, 20, 40, 50, 2**40][:k]]
 
 
 @pytest.mark.parametrize("shape", [(1, DIM + 1), (1, DIM - 1), (DIM,), (1, 1, DIM)])
@@ -300,10 +285,8 @@ def test_a_product_in_bfloat16_first_finds_the_same(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("embedding.device.cpu_has_bfloat16", lambda: rough)
     draw = np.random.default_rng(5)
     centre = unit_vectors(1, 64, 1)
-    near = centre + 0.02 * draw.standard_normal((3_000, 64)).astype(np.float32)
-    stored = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float16)
-    queries = unit_vectors(5, 64, 2) * 0.3 + centre
-    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    stored = as_unit(centre + 0.02 * draw.standard_normal((3_000, 64))).astype(np.float16)
+    queries = as_unit(unit_vectors(5, 64, 2) * 0.3 + centre)
     ids = np.arange(10, 3_010)
     scores, found = product.best_of_product([(stored, ids, None)], queries, 10)
     truth = queries.astype(np.float64) @ stored.astype(np.float64).T

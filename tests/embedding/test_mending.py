@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from base.errors import PhotoError
 from embedding.decode import decode, decode_to_fit
 from embedding.mending import readable_png
 from tests.conftest import photo_bytes
-from tests.embedding.conftest import SQUARE_32, encoded, smooth
+from tests.embedding.conftest import SQUARE_32, encoded, refusal, smooth
 from tests.photo_files import tiff
 
 PHOTO = smooth(96, 64)
@@ -22,15 +21,6 @@ GREY = np.asarray(PHOTO.convert("L"))
 def shown(data: bytes) -> np.ndarray:
     assert decode(data, SQUARE_32).facts.width_px == 96
     return np.asarray(decode_to_fit(data, (96, 96))).astype(int)
-
-
-def refusal(data: bytes) -> PhotoError:
-    with pytest.raises(PhotoError) as caught:
-        decode(data, SQUARE_32)
-    with pytest.raises(PhotoError) as caught_again:
-        decode_to_fit(data, (96, 96))
-    assert caught_again.value.kind == caught.value.kind
-    return caught.value
 
 
 # PNG: metadata

@@ -32,6 +32,7 @@ from embedding.index.milvus_sync import leave
 from embedding.index.photo_index import PhotoIndex, current_index
 from embedding.opened_segment import Segment
 from embedding.segments import SegmentStore, Vectors
+from tests.embedding.conftest import unit_vectors
 from tests.milvus_server import stop_lite
 
 DIM = 16
@@ -42,15 +43,10 @@ KEY = "ViT-B-32-openai-1f3a9c02"
 SECRET = "pass,word"
 
 
-def unit_vectors(rows: int, seed: int, dim: int = DIM) -> np.ndarray:
-    vectors = np.random.default_rng(seed).normal(size=(rows, dim)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
 def segment(folder: Path, ids: np.ndarray, seed: int = 0, dim: int = DIM) -> Segment:
     """Write a segment in which a photo has the same vector each time, and open it."""
     store = SegmentStore(folder / "vectors", dim)
-    return store.open(store.write(ids, unit_vectors(int(ids.max(initial=0)) + 1, seed, dim)[ids]))
+    return store.open(store.write(ids, unit_vectors(int(ids.max(initial=0)) + 1, dim, seed)[ids]))
 
 
 def photos(folder: Path, ids: np.ndarray, seed: int = 0, dim: int = DIM) -> PhotoIndex:
@@ -112,12 +108,11 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
 
 def searched(base: PhotoIndex, folder: Path) -> PhotoIndex:
     about = read_collection(folder)
-    assert about is not None
     return base.with_engine(MilvusEngine(about))
 
 
 def same(index: PhotoIndex, base: PhotoIndex, among: np.ndarray | None = None, k: int = 10) -> None:
-    queries = unit_vectors(5, 77)
+    queries = unit_vectors(5, DIM, 77)
     scores, ids = index.search(queries, k, among=among)
     exact_scores, exact_ids = base.search(queries, k, among=among)
     assert isinstance(index.engine, MilvusEngine)
@@ -169,7 +164,7 @@ def test_a_filter_too_long_for_one_expression_is_put_together_from_several(
 def test_nothing_left_by_a_filter_gives_no_hit(tmp_path: Path, choice: IndexChoice) -> None:
     base = photos(tmp_path, ALL)
     sync(tmp_path, base, choice)
-    _, ids = searched(base, tmp_path).search(unit_vectors(2, 1), 5, among=np.empty(0, np.int64))
+    _, ids = searched(base, tmp_path).search(unit_vectors(2, DIM, 1), 5, among=np.empty(0, np.int64))
     assert ids.shape == (2, 0)
 
 
@@ -207,7 +202,7 @@ def test_what_came_since_is_compared_beside_the_collection(tmp_path: Path, choic
     later = changed(tmp_path, base)
     index = searched(later, tmp_path)
     assert (len(index.covered), len(index.uncovered)) == (PHOTOS - 52, 32)
-    queries = np.concatenate([unit_vectors(5, 77), later.vectors(np.array([51, 52, PHOTOS + 7]))])
+    queries = np.concatenate([unit_vectors(5, DIM, 77), later.vectors(np.array([51, 52, PHOTOS + 7]))])
     for among in (None, later.ids[::2], np.array([51]), np.arange(1, 53)):
         scores, ids = index.search(queries, 10, among=among)
         exact_scores, exact_ids = later.search(queries, 10, among=among)
@@ -234,7 +229,7 @@ def test_photos_that_vanished_alone_are_removed(tmp_path: Path, choice: IndexCho
 def test_an_empty_library(tmp_path: Path, choice: IndexChoice) -> None:
     none = PhotoIndex(Vectors(DIM, [], []))
     sync(tmp_path, none, choice)
-    assert searched(none, tmp_path).search(unit_vectors(1, 1), 5)[1].shape == (1, 0)
+    assert searched(none, tmp_path).search(unit_vectors(1, DIM, 1), 5)[1].shape == (1, 0)
     base = photos(tmp_path, ALL)
     sync(tmp_path, base, choice)
     same(searched(base, tmp_path), base)
@@ -290,11 +285,12 @@ def test_a_kill_between_any_two_steps_is_repaired(
         patch.setattr(milvus_sync, "connected", lambda uri: Dying(connected(uri), step, calls))
         sync(tmp_path, base, choice)
     about = read_collection(tmp_path)
-    assert about is not None
     assert (about.covers == base.base.names) == whole
     for now in (before, base):  # what was there before is still told by what is known of it
         index = current_index(tmp_path, KEY, now.base)
-        assert index.search(unit_vectors(5, 3), 5)[1].tolist() == now.search(unit_vectors(5, 3), 5)[1].tolist()
+        assert (
+            index.search(unit_vectors(5, DIM, 3), 5)[1].tolist() == now.search(unit_vectors(5, DIM, 3), 5)[1].tolist()
+        )
     sync(tmp_path, base, choice)
     same(searched(base, tmp_path), base)
     assert ids_in(about)[1:] == ALL[100:].tolist()
@@ -312,7 +308,6 @@ def test_a_sync_that_was_stopped_goes_on_where_it_was(
         patch.setattr(milvus_sync, "connected", lambda uri: Dying(connected(uri), "upsert", 1 + 2 + 5))
         sync(tmp_path, base, choice)
     about = read_collection(tmp_path)
-    assert about is not None
     assert (about.covers, about.sending, about.sent) == ((parts[0].name,), parts[1].name, 200)
     told: list[tuple[int, int | None]] = []
     now, _ = sync(tmp_path, base, choice, progress=lambda step: told.append((step.done, step.total)))
@@ -379,15 +374,12 @@ def test_fields_that_change_are_written_anew_block_by_block_and_vectors_stay(
         ("hotel in [1]", [i for i in ALL if i % 4 == 1 and i != 77]),
         ("not (hotel in [0, 1, 2, 3])", [77]),
         ('array_contains(tags, "words/2")', ALL[ALL % 3 == 2]),
-        (
-            f"array_contains(tags, {quoted_text(ODD)})",
-            ALL,
-        ),
+        (f"array_contains(tags, {quoted_text(ODD)})", ALL),
         (f"source in [{quoted_text(SOURCE)}]", ALL[ALL % 2 == 0]),
     ):
         assert engine.count(expression) == len(wanted), expression
         left = Left(expression=expression, count=len(wanted), find=lambda some: pytest.fail("no ids are needed"))
-        named = engine.candidates(unit_vectors(1, 3), 400, left, 0.5)
+        named = engine.candidates(unit_vectors(1, DIM, 3), 400, left, 0.5)
         assert sorted(named[named > 0].tolist()) == list(wanted)
     same(searched(base, tmp_path), base)
 
@@ -418,7 +410,7 @@ def test_a_copy_of_the_library_that_goes_its_own_way_is_noticed(tmp_path: Path, 
     sync(copy, photos(tmp_path, ALL, seed=1), choice)
     index, told = searched(base, tmp_path), []
     index.engine.tell = told.append  # type: ignore[union-attr]
-    assert index.search(unit_vectors(5, 3), 5)[1].tolist() == base.search(unit_vectors(5, 3), 5)[1].tolist()
+    assert index.search(unit_vectors(5, DIM, 3), 5)[1].tolist() == base.search(unit_vectors(5, DIM, 3), 5)[1].tolist()
     assert len(told) == 1
     assert f"the collection {first.name}" in told[0]
     assert "`aliens index` brings it up to date" in told[0]
@@ -461,11 +453,10 @@ def test_a_server_is_measured_and_the_password_stays_out_of_sight(
     tmp_path: Path, server: tuple[str, Callable[[], None]]
 ) -> None:
     uri, stop_server = server
-    base, texts = photos(tmp_path, ALL), unit_vectors(20, 9)
+    base, texts = photos(tmp_path, ALL), unit_vectors(20, DIM, 9)
     unmeasured, _ = sync(tmp_path, base, IndexChoice(milvus=uri))
     assert (unmeasured.recall, unmeasured.sound) == (None, False)
     about, _ = sync(tmp_path, base, IndexChoice(milvus=uri), texts=lambda: texts)
-    assert about.recall is not None
     assert about.sound
     assert (about.queries, about.exact) == (20, False)
     assert about.candidates in (128, 256)
@@ -479,8 +470,8 @@ def test_a_server_is_measured_and_the_password_stays_out_of_sight(
     told: list[str] = []
     index.engine.tell = told.append  # type: ignore[union-attr]
     for _ in range(2):  # the second one does not wait
-        found = index.search(unit_vectors(5, 3), 5)[1]
-        assert found.tolist() == base.search(unit_vectors(5, 3), 5)[1].tolist()
+        found = index.search(unit_vectors(5, DIM, 3), 5)[1]
+        assert found.tolist() == base.search(unit_vectors(5, DIM, 3), 5)[1].tolist()
     assert len(told) == 1
     assert "every photo is compared: Milvus at http://***@127.0.0.1" in told[0]
     assert SECRET not in told[0]
@@ -498,14 +489,14 @@ def test_more_candidates_are_asked_for_until_enough_is_found(
     found = iter([0.5, 0.9, 0.995])
     monkeypatch.setattr(milvus_sync, "recall_at_10", lambda *arguments: next(found))
     base = photos(tmp_path, ALL[:50])
-    about, _ = sync(tmp_path, base, IndexChoice(milvus=server[0]), texts=lambda: unit_vectors(2, 9))
+    about, _ = sync(tmp_path, base, IndexChoice(milvus=server[0]), texts=lambda: unit_vectors(2, DIM, 9))
     assert (about.candidates, about.recall, about.sound) == (512, 0.995, True)
 
 
 def test_filters_by_which_a_graph_loses_hits_are_answered_without_it(
     tmp_path: Path, server: tuple[str, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base, texts = photos(tmp_path, ALL), unit_vectors(20, 9)
+    base, texts = photos(tmp_path, ALL), unit_vectors(20, DIM, 9)
     measured = iter([0.995, 0.995, 0.9])
     real = milvus_sync.filtered_recall
     shares = []
@@ -591,14 +582,10 @@ def test_a_damaged_manifest_is_none(tmp_path: Path, damaged: str) -> None:
     assert read_collection(tmp_path) is None
 
 
-def test_the_folder_of_the_manifest_is_made(tmp_path: Path) -> None:
-    milvus.write_collection(tmp_path / "index" / KEY, ABOUT)
-    assert read_collection(tmp_path / "index" / KEY) == ABOUT
-
-
-def test_a_manifest_in_which_a_letter_has_changed_is_none(tmp_path: Path) -> None:
-    milvus.write_collection(tmp_path, ABOUT)
-    assert read_collection(tmp_path) == ABOUT
-    written = (tmp_path / MILVUS_MANIFEST).read_text(encoding="utf-8")
-    (tmp_path / MILVUS_MANIFEST).write_text(written.replace("aliens_x", "aliens_y"), encoding="utf-8")
-    assert read_collection(tmp_path) is None
+def test_a_manifest_is_kept_in_a_folder_that_is_made_and_none_once_a_letter_has_changed(tmp_path: Path) -> None:
+    folder = tmp_path / "index" / KEY
+    milvus.write_collection(folder, ABOUT)
+    assert read_collection(folder) == ABOUT
+    written = (folder / MILVUS_MANIFEST).read_text(encoding="utf-8")
+    (folder / MILVUS_MANIFEST).write_text(written.replace("aliens_x", "aliens_y"), encoding="utf-8")
+    assert read_collection(folder) is None

@@ -187,7 +187,6 @@ def test_what_a_killed_conversion_leaves_is_removed_by_the_next(tmp_path: Path) 
     parent = tmp_path / "image"
     command = [sys.executable, "-c", WRITES_SLOWLY, str(parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         assert left_partial(parent) == []  # it is at work
         process.kill()
@@ -208,7 +207,6 @@ def test_the_faster_one_is_measured_once(tiny: str, monkeypatch: pytest.MonkeyPa
     assert "OpenVINO " in notes[1]
     assert len(notes) == 2
     known = known_speeds(first.key, "float32")
-    assert known is not None
     assert first.backend == known.faster
     assert kept_tower(first.key).exists() == (first.backend == "openvino")
     assert load(tiny, backend="auto", tell=notes.append).backend == first.backend
@@ -275,7 +273,6 @@ def test_a_calibrated_model_is_found_again_and_is_one_of_its_own(
     assert made.name == f"{tiny}@int8"
     assert made.key.startswith("tiny-int8-")
     assert made.precision == "int8"
-    assert made.drift is not None
     assert (made.drift.calibrated_on, made.drift.measured_on, made.drift.prompts) == (24, 24, 3)
     exact, photos = load(tiny, backend="torch"), squares(9, seed=3)
     between = cosines(made.encode_images(photos), exact.encode_images(photos))

@@ -62,14 +62,9 @@ def test_an_orientation_that_does_not_exist_is_ignored(orientation: int) -> None
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0", GARBAGE_EXIF])
-def test_a_broken_exif_block_does_not_fail_a_jpeg(exif: bytes) -> None:
-    assert decode(encoded(smooth(96, 64), "JPEG", exif=exif), SQUARE_32).facts.width_px == 96
-
-
-@pytest.mark.parametrize(("file_format", "options"), [("JPEG", {"dpi": (72, 72)}), ("PNG", {}), ("WEBP", {})])
-def test_a_broken_exif_block_does_not_fail_a_photo(file_format: str, options: dict) -> None:
-    data = encoded(smooth(96, 64), file_format, exif=GARBAGE_EXIF, **options)
-    assert decode(data, SQUARE_32).facts.width_px == 96
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {}), ("JPEG", {"dpi": (72, 72)}), ("PNG", {}), ("WEBP", {})])
+def test_a_broken_exif_block_does_not_fail_a_photo(kind: str, options: dict, exif: bytes) -> None:
+    assert decode(encoded(smooth(96, 64), kind, exif=exif, **options), SQUARE_32).facts.width_px == 96
 
 
 def test_a_cut_exif_block_prints_nothing(tmp_path: Path) -> None:

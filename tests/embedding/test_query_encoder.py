@@ -44,7 +44,6 @@ class Loading:
         return OpenClipEncoder.load(self.name, device="cpu", precision="float32", key=self.key)
 
     def lazy(self, tower: Path) -> LazyEncoder:
-        assert self.key is not None
         options = {"device": "cpu", "precision": "float32", "tell": self.hear}
         return LazyEncoder(tower, name=self.name, key=self.key, dim=self.dim, **options)
 
@@ -68,7 +67,6 @@ def tower(loading: Loading, tmp_path: Path) -> Path:
 
 
 def test_texts_need_no_model_where_the_tower_is(loading: Loading, tower: Path) -> None:
-    assert loading.key is not None
     encoder = loading.lazy(tower)
     texts, prompts = ["a pool", "a sofa"], ("{}", "a photo of {}")
     vectors, prompt, scale = encoder.encode_texts(texts), encoder.encode_prompts("a bed", prompts), encoder.logit_scale
@@ -80,7 +78,6 @@ def test_texts_need_no_model_where_the_tower_is(loading: Loading, tower: Path) -
 
 
 def test_photos_load_the_whole_model_once(loading: Loading, tower: Path, photos: Path) -> None:
-    assert loading.key is not None
     encoder = loading.lazy(tower)
     pixels = decode((photos / "00.jpg").read_bytes(), encoder.preprocessing).pixels[None]
     assert encoder.encode_images(pixels) == pytest.approx(encoder.whole.encode_images(pixels), abs=1e-6)
@@ -89,7 +86,6 @@ def test_photos_load_the_whole_model_once(loading: Loading, tower: Path, photos:
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["absent", "damaged"])
 def test_without_a_sound_tower_the_model_is_loaded_and_leaves_one(damaged: bool, loading: Loading, tower: Path) -> None:
-    assert loading.key is not None
     weights = tower / WEIGHTS_FILE
     data = weights.read_bytes()
     if damaged:
@@ -108,7 +104,6 @@ def test_without_a_sound_tower_the_model_is_loaded_and_leaves_one(damaged: bool,
 def test_a_tower_that_has_come_to_differ_is_dropped_when_the_model_is_loaded(
     loading: Loading, tower: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert loading.key is not None
     encoder = loading.lazy(tower)
     monkeypatch.setattr(text_tower, "gelu", lambda x: x)  # as if NumPy computed otherwise now
     vector = encoder.whole.encode_texts(["a pool"])
@@ -120,7 +115,6 @@ def test_texts_are_answered_by_the_librarys_model_after_its_files_have_changed(
     loading: Loading, tower: Path, save_tiny_model: Callable[..., Path]
 ) -> None:
     """The vectors of the library are the old model's, and so is the tower; photos need files that are no more."""
-    assert loading.key is not None
     before = loading().encode_texts(["a pool"])
     loading.name = f"local-dir:{save_tiny_model('other', seed=1)}"
     encoder = loading.lazy(tower)
@@ -163,7 +157,6 @@ def test_a_tower_of_numbers_that_are_none_is_not_kept(loading: Loading, tmp_path
     encoder = loading()
     encoder.model.text_projection.data[:] = float("nan")
     reason = keep_text_tower(encoder, tmp_path / "text" / encoder.key)
-    assert reason is not None
     assert "not finite" in reason
     assert TextTower.open(tmp_path / "text" / encoder.key, encoder.key) is None
 
@@ -172,7 +165,6 @@ def test_a_tower_of_numbers_that_are_none_is_not_kept(loading: Loading, tmp_path
     "manifest", ['{"content": 5, "crc32": 0}', "[]", "5", '{"content": null}', '{"content": "5", "crc32": 0}']
 )
 def test_a_forged_manifest_is_no_tower(loading: Loading, tower: Path, manifest: str) -> None:
-    assert loading.key is not None
     (tower / MANIFEST_FILE).write_text(manifest)
     assert TextTower.open(tower, loading.key) is None
 

@@ -65,15 +65,12 @@ def scored(tmp_path: Path) -> Scored:
     return Scored(tmp_path / "tags" / "hotel-0123", {"0a": 5, "0b": 3, "0c": 7})
 
 
-def test_nothing_is_scored_in_the_beginning(scored: Scored) -> None:
-    assert scored.missing() == ["0a", "0b", "0c"]
-
-
 def test_a_segment_of_no_photos_needs_no_scores(tmp_path: Path) -> None:
     assert Scored(tmp_path, {"0a": 0, "0b": 1}).missing() == ["0b"]
 
 
 def test_scores_are_read_as_they_were_written(scored: Scored) -> None:
+    assert scored.missing() == ["0a", "0b", "0c"]
     scored.write("0a", "0b")
     assert scored.missing() == ["0c"]
     scored.write("0c")
@@ -117,17 +114,11 @@ def test_scores_swapped_between_segments_count_as_missing(scored: Scored) -> Non
     assert scored.missing() == ["0a", "0b"]
 
 
-def test_scores_of_another_vocabulary_count_as_missing(scored: Scored) -> None:
+def test_scores_of_another_vocabulary_or_of_other_columns_count_as_missing(scored: Scored) -> None:
     scored.write("0a", "0b", "0c")
-    other = scored.store.folder.with_name("hotel-4567")
-    shutil.copytree(scored.store.folder, other)
-    assert [segment.name for segment in ScoreStore(other, COLUMNS).open(scored.vectors)] == ["0a", "0b", "0c"]
-
-
-def test_scores_of_another_number_of_columns_count_as_missing(scored: Scored) -> None:
-    scored.write("0a", "0b", "0c")
-    other = ScoreStore(scored.store.folder, COLUMNS + 1)
-    assert [segment.name for segment in other.open(scored.vectors)] == ["0a", "0b", "0c"]
+    other = Path(shutil.copytree(scored.store.folder, scored.store.folder.with_name("hotel-4567")))
+    for store in (ScoreStore(other, COLUMNS), ScoreStore(scored.store.folder, COLUMNS + 1)):
+        assert [segment.name for segment in store.open(scored.vectors)] == ["0a", "0b", "0c"]
 
 
 @pytest.mark.parametrize("rows", [4, 6])
@@ -218,6 +209,7 @@ def test_what_belongs_to_no_known_segment_is_found_and_removed(scored: Scored) -
         (scored.store.folder / name).write_bytes(b"half a file")
     (scored.store.folder / "folder").mkdir()
     known = ["0a", "0b", "0c", "0e"]
+    assert stray_scores(scored.store.folder / "nothing", known) == []
     assert [path.name for path in stray_scores(scored.store.folder, known)] == sorted(left)
     remove_scores(scored.store.folder, known)
     assert scored.files() == sorted([*kept, "folder"])
@@ -226,27 +218,7 @@ def test_what_belongs_to_no_known_segment_is_found_and_removed(scored: Scored) -
     assert scored.missing() == ["0a", "0c"]
 
 
-def test_where_nothing_was_written_there_is_nothing_left(tmp_path: Path) -> None:
-    assert stray_scores(tmp_path / "nothing", ["0a"]) == []
-
-
 # Scores of photos
-
-
-def test_photos_without_scores_are_nan(scored: Scored) -> None:
-    scored.write("0a", "0b")
-    scored.missing()
-    first, second, third = (segment.ids for segment in scored.segments.values())
-    found = scored.store.of(np.array([third[0], second[2], 7, first[4]]))
-    assert found.dtype == np.float32
-    assert np.isnan(found).all(axis=1).tolist() == [True, False, True, False]
-    assert (found[[1, 3]] == [scored.scores["0b"][2], scored.scores["0a"][4]]).all()
-
-
-def test_no_photos_give_no_scores(scored: Scored) -> None:
-    scored.write("0a")
-    scored.missing()
-    assert scored.store.of(np.array([], np.int64)).shape == (0, COLUMNS)
 
 
 def test_photos_that_cannot_be_found_have_no_scores(scored: Scored) -> None:
@@ -279,7 +251,9 @@ def test_any_photos_in_any_order_have_the_scores_of_a_plain_array(
         if name in ("0a", "0b", "0c", "0e"):
             expected[position] = many.scores[name][row]
     ids = np.array([FIRST + 100 * number + 3 * row for number, _, row in places], np.int64)
-    assert np.array_equal(many.store.of(ids), expected, equal_nan=True)
+    found = many.store.of(ids)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, expected, equal_nan=True)
 
 
 # Segments that become one

@@ -23,6 +23,7 @@ from embedding import segments
 from embedding.faiss_files import read_faiss, write_faiss
 from embedding.opened_segment import ELSEWHERE, Segment, write_stub
 from embedding.segments import KEPT_MOMENTS, OPENINGS, SegmentStore, Vectors
+from tests.conftest import raising
 from tests.embedding.conftest import Rows, flipped, in_segments, segment_of, unit_vectors
 
 DIM = 8
@@ -233,11 +234,9 @@ def test_an_index_of_another_kind_is_refused(store: SegmentStore, kind: Callable
 def test_a_file_that_announces_more_than_the_memory_holds_is_refused(
     store: SegmentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read_index(*args: object) -> None:
-        raise MemoryError("std::bad_alloc")  # FAISS's answer to one flipped byte in the count of the ids, on 8 GB
-
     file = store.write(*photos(1))
-    monkeypatch.setattr("embedding.faiss_files.faiss.read_index", read_index)
+    too_much = MemoryError("std::bad_alloc")  # FAISS's answer to one flipped byte in the count of the ids, on 8 GB
+    monkeypatch.setattr("embedding.faiss_files.faiss.read_index", raising(too_much))
     refused(store, file)
 
 
@@ -324,6 +323,7 @@ def test_the_mask_of_photos_is_numpys(ids: np.ndarray, among: np.ndarray, first:
 
 def test_the_same_photos_are_the_same_object(store: SegmentStore) -> None:
     first, second = (store.write(*photos(seed)) for seed in (1, 2))
+    assert len(store.current(Rows([]))) == 0
     before = store.current(Rows([first]))
     assert before.ids.tolist() == sorted(photos(1)[0].tolist())
     assert store.current(Rows([first])) is before
@@ -342,7 +342,6 @@ def test_photos_that_die_are_masked_and_asked_for_once(store: SegmentStore) -> N
     fewer = store.current(dying)
     assert (whole.live, whole.counts) == ([None, None], [5, 5])
     assert fewer.counts == [2, 5]
-    assert fewer.live[0] is not None
     assert fewer.live[0].tolist() == [False, True, False, False, True]
     assert fewer.live[1] is None
     assert fewer.ids_of(0).tolist() == ids[[1, 4]].tolist()
@@ -357,10 +356,6 @@ def test_photos_of_which_the_database_counts_others_than_it_names_are_refused(st
     file = store.write(ids, vectors)
     with pytest.raises(LibraryError, match=f"{file.name} has 4 living rows, and 2 are counted: run `aliens verify`"):
         store.current(Rows([replace(file, alive=2)], dead={file.name: ids[:1]}))
-
-
-def test_a_library_without_photos_has_none(store: SegmentStore) -> None:
-    assert len(store.current(Rows([]))) == 0
 
 
 def test_segments_that_are_merged_away_while_they_are_opened_are_looked_up_anew(store: SegmentStore) -> None:
@@ -531,7 +526,6 @@ def test_a_photo_that_cannot_be_found_now_has_its_vector_still(store: SegmentSto
     ids, vectors = photos(1)
     file = replace(store.write(ids, vectors), alive=0)
     found = store.vector(lambda: file, int(ids[2]))
-    assert found is not None
     assert (found == vectors[2].astype(np.float16)).all()
     assert store.vector(lambda: None, 7) is None
 
@@ -542,7 +536,6 @@ def test_a_vector_that_was_merged_away_a_moment_ago_is_looked_up_anew(store: Seg
     store.path(old.name).unlink()
     looks = iter([old, merged, merged])
     found = store.vector(lambda: next(looks), int(ids[0]))
-    assert found is not None
     assert (found == vectors[0].astype(np.float16)).all()
     with pytest.raises(LibraryError, match=f"{old.name}.*is absent"):
         store.vector(lambda: old, int(ids[0]))
@@ -671,6 +664,7 @@ def test_where_there_are_no_photos_nothing_is_found(held: list[Segment]) -> None
 
 
 def test_strays_are_found_and_removed_and_recorded_segments_kept(store: SegmentStore) -> None:
+    assert (store.strays({"0123456789abcdef"}), store.remove_strays(())) == ([], 0)  # nothing was written yet
     kept, other = store.write(*photos(1)), store.write(*photos(2))
     left = [".0123.faiss.89ab.tmp", "000001.ids.npy", "000001.npy"]  # half written, or of an earlier version
     for name in left:
@@ -687,24 +681,7 @@ def test_strays_are_found_and_removed_and_recorded_segments_kept(store: SegmentS
     assert len(store.open(kept)) == 5
 
 
-def test_where_nothing_was_written_there_are_no_strays(store: SegmentStore) -> None:
-    assert store.strays({"0123456789abcdef"}) == []
-    assert store.remove_strays(()) == 0
-
-
-def fail_at(call: int, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
-    """Let a function of `os` fail with a full disk at its n-th call."""
-    calls = 0
-    original = getattr(os, function)
-
-    def failing(*args: object, **options: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return original(*args, **options)
-
-    monkeypatch.setattr(os, function, failing)
+FULL = raising(OSError(errno.ENOSPC, "No space left on device"))
 
 
 @pytest.mark.parametrize("function", ["mkdir", "open", "fsync", "replace"])
@@ -714,10 +691,9 @@ def test_a_full_disk_leaves_nothing_and_the_next_try_works(
     if function != "mkdir":
         store.folder.mkdir(parents=True)
     with monkeypatch.context() as patch:
-        fail_at(1, patch, function)
-        with pytest.raises(OSError, match="No space left") as caught:
+        patch.setattr(os, function, FULL)
+        with pytest.raises(OSError, match="No space left"):
             store.write(*photos(1))
-    assert caught.value.errno == errno.ENOSPC
     assert files(store) == []
     assert len(store.open(store.write(*photos(1)))) == 5
 
@@ -727,7 +703,7 @@ def test_a_segment_whose_rename_could_not_be_synced_is_a_stray(
 ) -> None:
     store.folder.mkdir(parents=True)
     with monkeypatch.context() as patch:
-        fail_at(2, patch, "fsync")  # of the file, of its folder
+        patch.setattr("base.files.sync_folder", FULL)
         with pytest.raises(OSError, match="No space left"):
             store.write(*photos(1))
     assert store.remove_strays(()) == 1

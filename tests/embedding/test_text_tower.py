@@ -38,9 +38,7 @@ def folder(tiny: OpenClipEncoder, tmp_path: Path) -> Path:
 
 
 def opened(encoder: OpenClipEncoder, folder: Path) -> TextTower:
-    tower = TextTower.open(folder, encoder.key)
-    assert tower is not None
-    return tower
+    return TextTower.open(folder, encoder.key)
 
 
 # The same vectors
@@ -101,33 +99,22 @@ def test_a_vector_without_a_direction_is_refused(tiny: OpenClipEncoder, folder: 
 
 @pytest.mark.parametrize("name", [WEIGHTS_FILE, MERGES_FILE, MANIFEST_FILE])
 @pytest.mark.parametrize("damage", ["absent", "empty", "truncated", "longer", "one bit"])
-def test_a_damaged_tower_is_not_used(name: str, damage: str, tiny: OpenClipEncoder, folder: Path) -> None:
+def test_a_damaged_tower_is_told_and_not_used(name: str, damage: str, tiny: OpenClipEncoder, folder: Path) -> None:
+    assert tower_problem(folder, tiny.key) is None
     path, data = folder / name, (folder / name).read_bytes()
     if damage == "absent":
         path.unlink()
     elif damage == "one bit":
         for place in range(0, len(data), len(data) // 9):
-            path.write_bytes(data[:place] + bytes([data[place] ^ 16]) + data[place + 1 :])
+            path.write_bytes(flipped(data, place, 16))
             assert TextTower.open(folder, tiny.key) is None, place
     else:
         path.write_bytes({"empty": b"", "truncated": data[:-64], "longer": data + bytes(64)}[damage])
     assert TextTower.open(folder, tiny.key) is None
+    if (folder / MANIFEST_FILE).exists():  # without it there is no tower
+        assert tower_problem(folder, tiny.key).startswith(f"{folder} is not what was written")
     assert keep_text_tower(tiny, folder) is None  # written anew
     assert opened(tiny, folder).encode_texts(TEXTS) == pytest.approx(tiny.encode_texts(TEXTS), abs=1e-5)
-
-
-@pytest.mark.parametrize("name", [WEIGHTS_FILE, MERGES_FILE, MANIFEST_FILE])
-@pytest.mark.parametrize("damage", ["empty", "truncated", "one bit"])
-def test_what_is_wrong_with_a_tower_is_told(name: str, damage: str, tiny: OpenClipEncoder, folder: Path) -> None:
-    assert tower_problem(folder, tiny.key) is None
-    path, data = folder / name, (folder / name).read_bytes()
-    kinds = {"empty": b"", "truncated": data[:-64], "one bit": flipped(data, len(data) // 2, 16)}
-    path.write_bytes(kinds[damage])
-    problem = tower_problem(folder, tiny.key)
-    assert problem is not None
-    assert problem.startswith(f"{folder} is not what was written")
-    path.write_bytes(data)
-    assert tower_problem(folder, tiny.key) is None
 
 
 def test_a_tower_of_another_model_is_a_problem_and_none_at_all_is_not(tiny: OpenClipEncoder, folder: Path) -> None:
@@ -176,7 +163,6 @@ def test_other_towers_are_left_to_pytorch(
 ) -> None:
     encoder = load(save_tiny_model("other", custom_text=True, text=text))
     problem = keep_text_tower(encoder, tmp_path / "text" / "tower")
-    assert problem is not None
     assert any(part in problem for part in reason.split("|")), problem
     assert not (tmp_path / "text").exists()
 
@@ -188,7 +174,6 @@ def test_a_tower_that_differs_is_dropped_and_not_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(text_tower, "gelu", lambda x: np.maximum(x, 0))
         problem = export_text_tower(tiny, folder)
-    assert problem is not None
     assert "a cosine of" in problem
     assert TextTower.open(folder, tiny.key) is None
     assert [path.name for path in folder.iterdir()] == [REFUSED_FILE]
@@ -204,7 +189,6 @@ def test_a_tokenizer_that_differs_is_dropped(
 ) -> None:
     monkeypatch.setattr("embedding.text_tower.cleaned", lambda text: text.strip().lower())
     problem = export_text_tower(tiny, tmp_path / "tower", texts=CHECKED)
-    assert problem is not None
     assert "differently" in problem
 
 
@@ -226,7 +210,6 @@ def test_a_full_disk_or_ctrl_c_leaves_nothing_half_done(
     monkeypatch.setattr(text_export.ClipTokenizer, "write", raising(error))
     if isinstance(error, OSError):
         problem = keep_text_tower(tiny, tmp_path / "tower")
-        assert problem is not None
         assert "No space left" in problem
     else:
         with pytest.raises(KeyboardInterrupt):
@@ -241,7 +224,6 @@ def test_two_processes_do_not_write_the_same_tower(tiny: OpenClipEncoder, folder
         with pytest.raises(Timeout):
             export_text_tower(tiny, folder)
         problem = keep_text_tower(tiny, folder)
-    assert problem is not None
     assert "lock" in problem
     assert (folder / MANIFEST_FILE).stat().st_mtime_ns == before
 

@@ -24,7 +24,6 @@ PARTS = (
 
 
 def padded(texts: list[str]) -> list[list[int]]:
-    assert MINE is not None
     return [row + [0] * (THEIRS.context_length - len(row)) for row in MINE(texts).tolist()]
 
 
@@ -45,7 +44,6 @@ def test_every_letter_and_sign_is_read_alike() -> None:
     """Letters, digits and other signs are told apart as theirs are, in the middle of a word and of signs."""
     chosen = [*range(0x3000), *range(0x3000, 0xD800, 31), *range(0xE000, 0x110000, 499)]
     texts = [f"a{c}!{c}1 '{c}" for c in map(chr, chosen)]
-    assert MINE is not None
     differing = [text for text in texts if MINE([text])[0, 1:-1].tolist() != THEIRS.encode(text)]
     assert not differing
 
@@ -53,14 +51,12 @@ def test_every_letter_and_sign_is_read_alike() -> None:
 def test_long_texts_are_cut_and_short_ones_filled() -> None:
     texts = ["", "pool", "a very long text " * 1000, "b" * 300]
     assert padded(texts) == THEIRS(texts).tolist()
-    assert MINE is not None
     assert MINE([]).shape == (0, 0)
     assert MINE(["pool"]).shape == (1, 3)
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "merges.txt"
-    assert MINE is not None
     MINE.write(path)
     read = ClipTokenizer.read(path, MINE.context)
     assert read.ids == MINE.ids == THEIRS.encoder

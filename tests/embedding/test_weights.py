@@ -85,23 +85,16 @@ def test_a_folder_without_a_configuration_is_refused(exists: bool, tmp_path: Pat
     assert "open_clip_config.json" in message
 
 
-def test_a_folder_without_weights_is_refused(save_tiny_model: Callable[..., Path]) -> None:
-    folder = save_tiny_model("tiny")
-    (folder / "open_clip_model.safetensors").unlink()
-    assert_remedies(refusal(f"local-dir:{folder}"), f"local-dir:{folder}")
-
-
-@pytest.mark.parametrize("damage", ["open_clip_model.safetensors", "open_clip_config.json"])
+@pytest.mark.parametrize("damage", ["no weights", "half the weights", "half the configuration", "other weights"])
 def test_a_folder_with_a_damaged_file_is_refused(damage: str, save_tiny_model: Callable[..., Path]) -> None:
     folder = save_tiny_model("tiny")
-    path = folder / damage
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert_remedies(refusal(f"local-dir:{folder}"), f"local-dir:{folder}")
-
-
-def test_weights_of_another_architecture_are_refused(save_tiny_model: Callable[..., Path]) -> None:
-    folder, other = save_tiny_model("tiny"), save_tiny_model("wide", vision={"width": 32})
-    shutil.copy(other / "open_clip_model.safetensors", folder)
+    path = folder / ("open_clip_config.json" if "configuration" in damage else "open_clip_model.safetensors")
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "other weights":  # of another architecture
+        shutil.copy(save_tiny_model("wide", vision={"width": 32}) / path.name, folder)
+    elif damage != "no weights":
+        path.write_bytes(data[: len(data) // 2])
     assert_remedies(refusal(f"local-dir:{folder}"), f"local-dir:{folder}")
 
 

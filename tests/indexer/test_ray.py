@@ -1,5 +1,6 @@
 """A cluster of two nodes on this machine reads and embeds as this process does, bit for bit, whatever dies."""
 
+import atexit
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock, patch
 
 import numpy as np
 import pytest
@@ -54,6 +56,17 @@ class TwoNodes:
     def shutdown(self) -> None:
         ray.shutdown()
         self.cluster.shutdown()
+
+
+HELD: list[MagicMock] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _exit_functions_are_held() -> Iterator[None]:
+    """Hold what Ray registers at exit: since 3.13 a forked child drops it at once, and Ray's client ends the child."""
+    with patch.object(atexit, "register", wraps=atexit.register) as held:
+        HELD.append(held)
+        yield
 
 
 @pytest.fixture(scope="module")
