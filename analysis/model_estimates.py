@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from base.arrays import spread_places
 from base.files import PhotoFile
 from db.catalog import Catalog
 from db.model_rows import library_models
@@ -133,8 +134,8 @@ def costs_of(catalog: Catalog | None, speed: "DeviceSpeed") -> Costs:
     with catalog.session() as session:
         model = current_model(session)
         photos, ids = count_embedded(session, model), embedded_ids(session, model)
-        some = np.unique(np.linspace(0, max(len(ids) - 1, 0), SAMPLE_PHOTOS).astype(int))
-        files = [PhotoFile(p.path, p.member) for p in photos_by_id(session, ids[some].tolist())] if len(ids) else []
+        some = ids[spread_places(len(ids), SAMPLE_PHOTOS)].tolist()
+        files = [PhotoFile(photo.path, photo.member) for photo in photos_by_id(session, some)]
     return Costs(speed, photos, decoded_per_s(files))
 
 

@@ -50,6 +50,11 @@ def places_in(keys: NDArray[Any], wanted: NDArray[Any]) -> tuple[Longs, Bools]:
     return places, here
 
 
+def spread_places(length: int, count: int) -> Longs:
+    """Return at most `count` of so many places, from 0 on, spread evenly over all: the same each time."""
+    return np.unique(np.linspace(0, max(length - 1, 0), min(count, length)).astype(np.int64))
+
+
 def read_npy(path: Path, *, mapped: bool = False) -> NDArray[Any]:
     """Return the array of a .npy file, in memory or mapped into it; never one of objects, which would be unpickled.
 

@@ -13,7 +13,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from base.arrays import Bools, Floats, Halves, Ids, Longs
+from base.arrays import Bools, Floats, Halves, Ids, Longs, spread_places
 from base.errors import LibraryError
 from base.files import SegmentFile, checksum_problem, files_of_ours, size_problem
 from base.forks import fork_lock
@@ -168,8 +168,7 @@ class Vectors:
     def some_ids(self, count: int) -> Ids:
         """Return the ids of photos, at most `count`, spread evenly over all: the same each time."""
         ids = self.ids
-        ranks = np.unique(np.linspace(0, max(len(ids) - 1, 0), min(count, len(ids))).astype(np.int64))
-        return ids[ranks]
+        return ids[spread_places(len(ids), count)]
 
 
 class SegmentStore:

@@ -124,10 +124,7 @@ def settings_of_models(models: Sequence[SampledModel], sample: PhotoSample) -> t
 
     Raises: QueryError: there is none.
     """
-    contents = []
-    for model in models:
-        with model.searcher.catalog.session() as session:
-            contents.append(contents_of(session, model.searcher.catalog.model))
+    contents = [contents_of(model.searcher.catalog) for model in models]
     ids, digests = contents[0]
     here = np.isin(ids, sample.ids)
     common = CommonPhotos.of([(ids[here], digests[here]), *contents[1:]])

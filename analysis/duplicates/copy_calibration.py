@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from base.arrays import Floats, Ids
+from base.arrays import Floats
 from base.errors import PhotoError
 from base.files import PhotoFile
 from base.progress import Progress, Step
@@ -168,8 +168,3 @@ def affordable(cosine: float, sample: Floats, photos: int) -> tuple[float, int]:
         cosine = min(float(np.nextafter(reaching[most], np.float32(2))), 1.0)
         reaching = reaching[:most]
     return cosine, round(len(reaching) / of_sample * pairs)
-
-
-def spread_ids(ids: Ids, count: int) -> Ids:
-    """Return at most so many of the ids, spread evenly."""
-    return ids[np.unique(np.linspace(0, max(len(ids) - 1, 0), min(count, len(ids))).astype(np.int64))]

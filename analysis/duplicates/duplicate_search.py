@@ -14,7 +14,6 @@ from analysis.duplicates.copy_calibration import (
     CopyCalibration,
     calibrate_copies,
     known_calibration,
-    spread_ids,
 )
 from analysis.duplicates.copy_groups import BestPairs, Classes, linked, starred
 from analysis.duplicates.duplicates_found import DuplicateGroup, Duplicates, DuplicateSummary, GroupedPhoto
@@ -84,8 +83,8 @@ class CopySearch:
     def _asked(self, ids: Sequence[int]) -> list[int]:
         """Return those of some photos that are looked at."""
         rows = np.array(ids, np.int64)
-        asked: list[int] = rows[places_in(self._ids, rows)[1]].tolist()
-        return asked
+        found: list[int] = rows[places_in(self._ids, rows)[1]].tolist()
+        return found
 
     def _near(self, classes: Classes) -> dict[int, dict[int, float]]:
         """Return the links between classes that the model finds near and whose pixels agree."""
@@ -114,8 +113,7 @@ class CopySearch:
         known = None if self._wish.recalibrate else known_calibration(path, photos)
         if known is not None:
             return known
-        ids = spread_ids(self._vectors.ids, SAMPLE_PHOTOS)
-        facts = list(copy_facts(self._session, ids.tolist()).values())
+        facts = list(copy_facts(self._session, self._vectors.some_ids(SAMPLE_PHOTOS).tolist()).values())
         vectors = self._vectors.gather(np.array([fact.photo_id for fact in facts], np.int64))
         sample = self._vectors.sample(SAMPLE_VECTORS)
         measured = calibrate_copies(self._encoder, facts, vectors, sample, photos, self._progress)

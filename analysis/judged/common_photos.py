@@ -6,11 +6,10 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy.orm import Session
 
 from analysis.judged.query_files import JudgedQuery
 from base.arrays import Ids, places_in
-from db.models import Model
+from db.catalog import Catalog
 from db.photo_rows import embedded_columns
 
 DIGEST_BYTES = 8  # of a SHA-256: no two photos of any library share them by chance
@@ -19,14 +18,15 @@ ABSENT = -1
 Contents = tuple[Ids, NDArray[np.uint64]]  # photos, ascending ids (n,), and the first digits of their bytes' hashes
 
 
-def contents_of(session: Session, model: Model) -> Contents:
-    """Return the photos that can be found, with what tells their bytes."""
+def contents_of(catalog: Catalog) -> Contents:
+    """Return the photos of a library that can be found, with what tells their bytes."""
     ids, digests = list[int](), list[bytes]()
-    for part in embedded_columns(session, model, ["content_sha256"]):
-        for photo_id, digest in zip(part["photo_id"], part["content_sha256"], strict=True):
-            if digest is not None:  # of photos of early versions
-                ids.append(photo_id)
-                digests.append(digest[:DIGEST_BYTES])
+    with catalog.session() as session:
+        for part in embedded_columns(session, catalog.model, ["content_sha256"]):
+            for photo_id, digest in zip(part["photo_id"], part["content_sha256"], strict=True):
+                if digest is not None:  # of photos of early versions
+                    ids.append(photo_id)
+                    digests.append(digest[:DIGEST_BYTES])
     return np.array(ids, np.int64), np.frombuffer(b"".join(digests), "<u8")
 
 

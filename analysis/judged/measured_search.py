@@ -77,11 +77,7 @@ def count_findable(setting: SearchSetting) -> int:
 
 def looked_through(settings: Sequence[SearchSetting]) -> int:
     """Return how many photos of each ranking are looked at: as many as every setting's index gives."""
-    most = []
-    for setting in settings:
-        with setting.opened() as session:
-            most.append(setting.most_hits(session))
-    return min([DEPTH, *(hits for hits in most if hits is not None)])
+    return min([DEPTH, *(hits for setting in settings if (hits := setting.most_hits()) is not None)])
 
 
 def answers_notes(queries: Sequence[JudgedQuery], photos: int) -> list[str]:

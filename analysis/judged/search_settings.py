@@ -47,11 +47,12 @@ class SearchSetting:
         found: Ids = ids[current.locate(ids)[0] >= 0]
         return found
 
-    def most_hits(self, session: Session) -> int | None:
+    def most_hits(self) -> int | None:
         """Return how many photos an approximate index is asked for at most; None where every photo is compared."""
-        if self.exact or not self.searcher.has_photos(session):
-            return None
-        engine = self.searcher.indexes(session, frozenset({"photo"}))[1].engine
+        with self.opened() as session:
+            if self.exact or not self.searcher.has_photos(session):
+                return None
+            engine = self.searcher.indexes(session, frozenset({"photo"}))[1].engine
         return None if engine is None else engine.most_hits
 
 
@@ -182,12 +183,11 @@ def settings_beside(
     """
     found = []
     if exact:
-        with first.opened() as session:
-            if first.most_hits(session) is None:
-                raise QueryError(
-                    "every photo is compared anyway, there is no approximate index to measure (--exact): build one "
-                    "with `aliens index`, or leave --exact out"
-                )
+        if first.most_hits() is None:
+            raise QueryError(
+                "every photo is compared anyway, there is no approximate index to measure (--exact): build one with "
+                "`aliens index`, or leave --exact out"
+            )
         found.append(replace(first, name="exact", exact=True))
     for template in templates:
         if template.count("{}") != 1:
@@ -215,11 +215,7 @@ def settings_of_libraries(searchers: Sequence[Searcher]) -> tuple[list[SearchSet
         settings.append(SearchSetting(name=name, searcher=searcher))
     if len(settings) == 1:
         return settings, None
-    contents = []
-    for setting in settings:
-        with setting.opened() as session:
-            contents.append(contents_of(session, setting.searcher.catalog.model))
-    common = CommonPhotos.of(contents)
+    common = CommonPhotos.of([contents_of(setting.searcher.catalog) for setting in settings])
     if not len(common):
         raise QueryError(f"{' and '.join(map(str, roots))} have no photo in common: add the same photos to each")
     return [replace(s, photos=t) for s, t in zip(settings, common.translations, strict=True)], common

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from base.arrays import Bools, Floats, Halves, Ids, Longs
+from base.arrays import Bools, Floats, Halves, Ids, Longs, spread_places
 from embedding.index.product import LANES, ROUNDING, SUMMING, tensor_of
 from embedding.segments import Vectors
 
@@ -48,21 +48,11 @@ class FlatRows:
     def __init__(self, vectors: Vectors, among: Ids | None) -> None:
         """`among`: the photos that count, ascending; None for all."""
         self._segments = vectors.segments
-        self._kept: list[Longs | None] = [
-            None if mask is None else np.flatnonzero(mask) for mask in vectors.masks(among)
-        ]
-        lengths = [
-            len(segment) if kept is None else len(kept)
-            for segment, kept in zip(self._segments, self._kept, strict=True)
-        ]
-        self._starts = np.cumsum([0, *lengths])
+        self._kept = [None if mask is None else np.flatnonzero(mask) for mask in vectors.masks(among)]
         self.dim = vectors.dim
-        self.ids: Ids = np.concatenate(
-            [
-                np.empty(0, np.int64),
-                *(s.ids if kept is None else s.ids[kept] for s, kept in zip(self._segments, self._kept, strict=True)),
-            ]
-        )
+        parts = [s.ids if kept is None else s.ids[kept] for s, kept in zip(self._segments, self._kept, strict=True)]
+        self._starts = np.cumsum([0, *map(len, parts)])
+        self.ids: Ids = np.concatenate([np.empty(0, np.int64), *parts])
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -80,8 +70,7 @@ class FlatRows:
 
     def spread(self, count: int) -> Floats:
         """Return at most so many rows spread evenly over all, (n, d) float32: the same each time."""
-        places = np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).astype(np.int64))
-        rows = [self.block(place, place + 1) for place in places.tolist()]
+        rows = [self.block(place, place + 1) for place in spread_places(len(self), count).tolist()]
         return np.concatenate([np.empty((0, self.dim), np.float16), *rows]).astype(np.float32)
 
 

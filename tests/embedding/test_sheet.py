@@ -31,6 +31,12 @@ def hit(path: Path, photo_id: int = 7, **changes: object) -> Hit:
     return Hit(**(columns | changes))  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
+    return tmp_path / "a.jpg"
+
+
 def contact_sheet(photos: Photos, title: str, note: str = "") -> Image.Image:
     return SheetPlan(photos, title, note).draw()
 
@@ -75,29 +81,24 @@ def test_a_photo_with_a_wide_profile_is_shown_in_its_colours(tmp_path: Path) -> 
     assert np.abs(plain - wide).mean() < 1
 
 
-def test_long_and_foreign_titles_fit(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
-    sheet = contact_sheet(
-        hit_cells([hit(tmp_path / "a.jpg", hotel_name="Отель «Приморский» " * 9)]), "海の見える風呂 " * 40
-    )
+def test_long_and_foreign_titles_fit(photo: Path) -> None:
+    sheet = contact_sheet(hit_cells([hit(photo, hotel_name="Отель «Приморский» " * 9)]), "海の見える風呂 " * 40)
     right_edge = np.asarray(sheet)[:50, -10:]
     assert (right_edge == right_edge[0, 0]).all()
 
 
-def test_titles_of_several_lines_stand_on_one(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
-    hits = [hit(tmp_path / "a.jpg", hotel_name="Casa\nCoral")]
+def test_titles_of_several_lines_stand_on_one(photo: Path) -> None:
+    hits = [hit(photo, hotel_name="Casa\nCoral")]
     one, several = (
         np.asarray(contact_sheet(hit_cells(hits), title, title)) for title in ("a pool view", "a\n pool\u2028view\t")
     )
     assert (one == several).all()
 
 
-def test_letters_that_no_font_has_are_told_of_below_the_title(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
+def test_letters_that_no_font_has_are_told_of_below_the_title(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("embedding.lettering.system_fonts", lambda: ())
     font_of.cache_clear()
-    cells = [hit_cells([hit(tmp_path / "a.jpg", hotel_name=name)]) for name in ("Café", "Hôtel Žižkov", "東京")]
+    cells = [hit_cells([hit(photo, hotel_name=name)]) for name in ("Café", "Hôtel Žižkov", "東京")]
     plain, accents, unknown = (contact_sheet(of, "t") for of in cells)
     assert plain.height == accents.height < unknown.height
     said = contact_sheet(cells[0], "t", about_missing(["東京"]))
@@ -153,9 +154,8 @@ def test_a_picture_that_its_format_cannot_hold_is_an_error_that_names_the_remedy
 
 
 @pytest.mark.parametrize("name", ["sheet.jpg", "new folder/sheet.png", "sheet.webp"])
-def test_written_in_the_format_of_its_name(tmp_path: Path, name: str) -> None:
-    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
-    write_sheet(hit_cells([hit(tmp_path / "a.jpg")]), "one", tmp_path / name)
+def test_written_in_the_format_of_its_name(photo: Path, tmp_path: Path, name: str) -> None:
+    write_sheet(hit_cells([hit(photo)]), "one", tmp_path / name)
     with Image.open(tmp_path / name) as sheet:
         assert sheet.width >= 640
 
@@ -196,11 +196,8 @@ def test_a_line_parts_what_is_below_the_stop_line_and_a_note_stands_below_the_ti
         assert sheet.size == noted.size
 
 
-def test_hits_show_in_a_notebook_as_pictures_with_their_lines_escaped(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
-    html = gallery_html(
-        hit_cells([hit(tmp_path / "a.jpg", hotel_name="<Fish & Chips>\u202e")] * 70), "<pool>\x1b", "\u202e"
-    )
+def test_hits_show_in_a_notebook_as_pictures_with_their_lines_escaped(photo: Path) -> None:
+    html = gallery_html(hit_cells([hit(photo, hotel_name="<Fish & Chips>\u202e")] * 70), "<pool>\x1b", "\u202e")
     assert html.count('src="data:image/jpeg;base64,') == 60
     assert "... and 10 more" in html
     assert "&lt;Fish &amp; Chips&gt;" in html
@@ -215,14 +212,11 @@ def test_no_hits_give_an_empty_sheet(tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").stat().st_size > 0
 
 
-def test_cells_have_lines_of_their_own_and_every_line_takes_room(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(photo_bytes(1))
-    file = hit(tmp_path / "a.jpg").file
+def test_cells_have_lines_of_their_own_and_every_line_takes_room(photo: Path) -> None:
+    file = hit(photo).file
     sheets = [contact_sheet([Cell(file, lines)], "t") for lines in (("one",), ("one", "two", "three"))]
     assert sheets[1].height > sheets[0].height
     below = np.asarray(sheets[1])[sheets[0].height - 20 :]
     assert (below < 200).any()  # what the third line says
-    mixed = contact_sheet(
-        [Section("hits", hit_cells([hit(tmp_path / "a.jpg")])), Section("cells", [Cell(file, ("x",))])], "t"
-    )
+    mixed = contact_sheet([Section("hits", hit_cells([hit(photo)])), Section("cells", [Cell(file, ("x",))])], "t")
     assert mixed.height > 2 * 220

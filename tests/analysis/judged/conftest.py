@@ -11,6 +11,13 @@ from aliens.library import Library
 from tests.conftest import FakeEncoder
 
 
+def written(folder: Path, content: str | bytes, name: str = "queries.csv") -> Path:
+    """Write a file of queries, or another, and return its path."""
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
 class PromptedEncoder(FakeEncoder):
     """The fake encoder, with texts elsewhere in every prompt."""
 

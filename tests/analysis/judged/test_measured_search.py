@@ -18,6 +18,7 @@ from base.arrays import Floats, Ids
 from base.errors import QueryError
 from base.progress import Step
 from search.answers import Searcher
+from tests.analysis.judged.conftest import written
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
 
 
@@ -75,8 +76,7 @@ def test_queries_of_a_library_are_measured_by_hand(ten: Library, tmp_path: Path)
     first, second, *_, last = found(ten, "a pool")
     bed = found(ten, "a bed")
     rows = [("a pool", first, 3), ("a pool", last, 1), ("a pool", second, 0), ("a bed", bed[4], 1)]
-    path = tmp_path / "queries.csv"
-    path.write_text("query,photo_id,relevance\n" + "".join(f"{q},{p},{g}\n" for q, p, g in rows), encoding="utf-8")
+    path = written(tmp_path, "query,photo_id,relevance\n" + "".join(f"{q},{p},{g}\n" for q, p, g in rows))
     result = ten.evaluate_search(path)
     by_query = {row["query"]: row for row in result.by_query}
     assert (by_query["a pool"]["AP"], by_query["a bed"]["AP"]) == (pytest.approx((1 + 2 / 10) / 2), 0.2)
@@ -106,16 +106,14 @@ def test_queries_of_a_library_are_measured_by_hand(ten: Library, tmp_path: Path)
     ],
 )
 def test_what_a_query_lacks_here_is_said_with_its_row(ten: Library, tmp_path: Path, query: str, message: str) -> None:
-    path = tmp_path / "queries.csv"
-    path.write_text(f"query,photo_id\na room,1\n{query},2\n", encoding="utf-8")
+    path = written(tmp_path, f"query,photo_id\na room,1\n{query},2\n")
     with pytest.raises(QueryError, match=message):
         ten.evaluate_search(path)
 
 
 def test_prompts_are_compared_with_the_text_as_it_stands(ten: Library, tmp_path: Path) -> None:
     prompted = [hit.photo_id for hit in ten.search("a pool", k=10, copies=True, templates=["a photo of {}"])]
-    path = tmp_path / "queries.csv"
-    path.write_text(f"query,photo_id\na pool,{prompted[0]}\n", encoding="utf-8")
+    path = written(tmp_path, f"query,photo_id\na pool,{prompted[0]}\n")
     result = ten.evaluate_search(path, templates=["a photo of {}"], k=[1])
     rank = found(ten, "a pool").index(prompted[0]) + 1
     plain, other = (mean for mean in result if mean.measure == "MRR")
@@ -199,9 +197,8 @@ def test_libraries_are_compared_on_the_photos_that_they_share(
         names = ["01.jpg" if name == "a copy.jpg" else name for name in names]  # the same bytes are one photo
         mine = [Path(hit.path).name for hit in opened.search("a pool", k=20) if Path(hit.path).name != "00.jpg"]
         assert sorted(names) == sorted(mine) == [f"{n:02d}.jpg" for n in range(1, 10)]
-        path = tmp_path / "queries.csv"
         rows = f"a pool,{photos}/{names[2]}\na pool,{photos}/00.jpg\nonly there,{photos}/00.jpg\n"
-        path.write_text(f"query,path\n{rows}", encoding="utf-8")
+        path = written(tmp_path, f"query,path\n{rows}")
         result = opened.evaluate_search(path, compare=[second])
         ranks = [1 / mean.mean for mean in result if mean.measure == "MRR"]
         assert ranks == [pytest.approx(mine.index(names[2]) + 1), pytest.approx(3)]
@@ -209,10 +206,10 @@ def test_libraries_are_compared_on_the_photos_that_they_share(
         assert (result.photos, result[0].queries) == (9, 1)
         assert "compared on the 9 photos that all libraries have, copies counted as one" in result.notes
         assert "left out 1 of 2 queries, which only other photos answer" in result.notes
-        path.write_text(f"query,path\nlike:3,{photos}/02.jpg\n", encoding="utf-8")
+        path = written(tmp_path, f"query,path\nlike:3,{photos}/02.jpg\n")
         with pytest.raises(QueryError, match=r"queries.csv:2: the query 'like:3' names a photo by its number"):
             opened.evaluate_search(path, compare=[second])
-        path.write_text(f"query,path\na pool,{photos}/00.jpg\n", encoding="utf-8")
+        path = written(tmp_path, f"query,path\na pool,{photos}/00.jpg\n")
         with pytest.raises(QueryError, match="none of the 9 photos that the libraries have in common answers a query"):
             opened.evaluate_search(path, compare=[second])
         with pytest.raises(QueryError, match="would be compared with itself"):
@@ -221,9 +218,7 @@ def test_libraries_are_compared_on_the_photos_that_they_share(
 
 @pytest.fixture
 def one_query(tmp_path: Path) -> Path:
-    path = tmp_path / "queries.csv"
-    path.write_text("query,photo_id\na pool,1\n", encoding="utf-8")
-    return path
+    return written(tmp_path, "query,photo_id\na pool,1\n")
 
 
 def test_libraries_without_a_photo_in_common_are_not_compared(

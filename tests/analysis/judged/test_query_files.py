@@ -11,6 +11,7 @@ from analysis.judged.query_files import JudgedQueries, read_judged_queries
 from analysis.judged.search_settings import SearchSetting
 from base.errors import QueryError
 from base.spreadsheets import WorkbookWriter
+from tests.analysis.judged.conftest import written
 from tests.conftest import LibraryFactory
 
 
@@ -18,12 +19,6 @@ def read(library: Library, path: Path, truth: Path | None = None) -> JudgedQueri
     setting = SearchSetting(name="ten", searcher=library.searcher)
     with library.catalog.session() as session:
         return read_judged_queries(session, path, partial(setting.findable, session), truth)
-
-
-def written(folder: Path, content: str | bytes, name: str = "queries.csv") -> Path:
-    path = folder / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
 
 
 def grades(library: Library, path: Path, truth: Path | None = None) -> dict[str, dict[int, int]]:
