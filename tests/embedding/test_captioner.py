@@ -1,6 +1,6 @@
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration
 from base.errors import EncoderError
 from embedding.captioner import DEFAULT_CAPTIONER, LENGTH, Captioner, caption_tokens, lend_transformers, one_sentence
 from embedding.decode import Preprocessing
+from embedding.device import computing_with
 from tests.conftest import raising
 from tests.embedding.conftest import TINY_PREPROCESSING, TINY_TEXT, TINY_VISION
 
@@ -81,6 +82,13 @@ def save_blip(folder: Path, **image_options: Any) -> Path:
         BlipImageProcessor(**({"size": size} | image_options)), BertTokenizer(str(vocabulary))
     ).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """For models so small, threads take longer to wait for each other than they compute."""
+    with computing_with(1):
+        yield
 
 
 @pytest.fixture(scope="module")
