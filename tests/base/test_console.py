@@ -260,19 +260,34 @@ def test_a_word_for_the_shell_is_read_as_the_same_word() -> None:
 # Streams that are not UTF-8
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "utf-8"])
-def test_what_an_encoding_lacks_is_written_as_an_escape(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
-    streams = [io.TextIOWrapper(io.BytesIO(), encoding, newline="\n") for _ in range(2)]
-    for name, stream in zip(("stdout", "stderr"), streams, strict=True):
+class Piped:
+    """Stdout and stderr as pipes of an encoding."""
+
+    def __init__(self, encoding: str) -> None:
+        self.streams = [io.TextIOWrapper(io.BytesIO(), encoding, newline="\n") for _ in range(2)]
+
+    def read(self) -> list[bytes]:
+        for stream in self.streams:
+            stream.flush()
+        return [stream.buffer.getvalue() for stream in self.streams]  # type: ignore[attr-defined]
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, encoding: str) -> Piped:
+    pipes = Piped(encoding)
+    for name, stream in zip(("stdout", "stderr"), pipes.streams, strict=True):
         monkeypatch.setattr(sys, name, stream)
     prepare_streams()
+    return pipes
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "utf-8"])
+def test_what_an_encoding_lacks_is_written_as_an_escape(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    pipes = piped(monkeypatch, encoding)
     print_rows(("score", "path"), [("0.5", "отель/ü.jpg")])
     say("ü → отель")
     note("aliens: no folder отель…")
     print_json({"path": "отель/ü\u202e\x9b\udce9.jpg"})
-    for stream in streams:
-        stream.flush()
-    out, err = (stream.buffer.getvalue() for stream in streams)
+    out, err = pipes.read()
     row, line, record = out.decode(encoding).splitlines()
     escaped = ["0.5\tотель/ü.jpg", "ü → отель", "aliens: no folder отель…\n"]
     expected = [text.encode(encoding, "backslashreplace").decode(encoding) for text in escaped]
