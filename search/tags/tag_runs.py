@@ -15,7 +15,7 @@ from db.vector_rows import any_vector, count_embedded, segments_of
 from embedding.encoder import Encoder
 from embedding.scores import remove_scores
 from embedding.segments import SegmentStore
-from search.tags.calibration import Calibration, Method, TagOptions
+from search.tags.calibration import DEFAULT_METHOD, Calibration, Method, TagOptions
 from search.tags.labelling import refuse_unteachable
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth, all_said
@@ -80,9 +80,10 @@ def tag_library(
         tagging = Tagging(catalog, session, store, vocabulary)
         remove_scores(catalog.folder.scores(model.key, vocabulary.key), [s.name for s in segments_of(session, model)])
         truth = read_truth(session, vocabulary) if read_truth else None
-        scored = tagging.unscored
         before = find_tagging(session, model, vocabulary.key)
         known = Calibration.from_json(before[1]) if before else None
+        options.method_after(known.method if known else DEFAULT_METHOD, learning=bool(truth))  # or all is scored in vain
+        scored = tagging.unscored
         if scored or known is None:
             tagging.score(encoder, progress)
         tagging.write_table()

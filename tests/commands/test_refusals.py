@@ -176,6 +176,8 @@ OF_TEN_PHOTOS = [
     ("tag --method sofmax", 2, "'sofmax' is not one of 'signal', 'calibrated', 'uncalibrated', 'softmax'"),
     ("tag --threshold 1.5", 2, "the threshold is 1.5: choose a probability between 0 and 1"),
     ("tag --method softmax --top-k 0", 2, "top k is 0"),
+    ("tag --method softmax --threshold 0.4", 2, "the threshold is 0.4, and softmax has none"),
+    ("tag --top-k 3", 2, "which goes with --method softmax: signal takes a --threshold"),
     ("tag -v hotels", 2, "no vocabulary 'hotels': name a .toml or .txt file, or one of case-study, hotel"),
     ("tag --vocabulary absent.toml", 2, "absent.toml cannot be read: No such file"),
     ("tag --calibrate absent.csv", 2, "absent.csv cannot be read: No such file"),
