@@ -148,7 +148,6 @@ def test_a_photo_whose_file_vanished_keeps_its_result(inside: LibraryFactory, ph
     with results_of(inside.folder) as (session, results):
         (result,) = results.all(1)
         photo = session.get(Photo, result.photo_id)
-        assert photo is not None
         assert (photo.state, result.exists) == (PhotoState.RESTYLED, True)
         assert os.path.samefile(PhotoFile(photo.path).path, result.path)
     assert verify(inside.folder) == []
