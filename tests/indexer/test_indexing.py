@@ -1,6 +1,8 @@
 """The approximate index of a library: chosen, built, grown, damaged, interrupted, swapped while it is read."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +36,6 @@ IVF = IndexChoice(kind="ivf")
 def indexed_template(template: LibraryFactory, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with photos enough for lists, and their library with an approximate index: to be copied."""
     root = tmp_path_factory.mktemp("indexed")
-    (root / "many").mkdir()
     fill_folder(root / "many", range(PHOTOS), "{:03d}.jpg", (32, 32))
     library = LibraryFactory(root / "library", template.folder.root)
     library.add(root / "many")
@@ -149,13 +150,11 @@ def test_a_photo_that_changed_is_found_as_it_is_now_by_the_index_or_not(indexed:
 
 @pytest.mark.parametrize("step", ["train", "tuned", "save"])
 def test_a_kill_while_the_index_is_built_leaves_answers_and_the_next_call_builds_it(
-    library: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    library: LibraryFactory, many: Path, step: str
 ) -> None:
     library.add(many)
-    with monkeypatch.context() as patch:
-        kill_at(patch, step)
-        with pytest.raises(KeyboardInterrupt):
-            chosen(library, IVF)
+    with killed_at(step):
+        chosen(library, IVF)
     results = library.open().search("pool", k=10)
     assert (results.explanation.engine, results.explanation.note, len(results)) == ("exact", "", 10)
     assert verify(library.folder) == []
@@ -165,15 +164,13 @@ def test_a_kill_while_the_index_is_built_leaves_answers_and_the_next_call_builds
 
 @pytest.mark.parametrize("step", ["add", "tuned", "save"])
 def test_a_kill_while_the_index_is_extended_leaves_the_one_that_stood(
-    indexed: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    indexed: LibraryFactory, many: Path, step: str
 ) -> None:
     more_photos(many, 5)
     indexed.add(many)
     before = read_approximation(indexed.folder.index(KEY))
-    with monkeypatch.context() as patch:
-        kill_at(patch, step)
-        with pytest.raises(KeyboardInterrupt):
-            chosen(indexed)
+    with killed_at(step):
+        chosen(indexed)
     assert read_approximation(indexed.folder.index(KEY)) == before
     opened = indexed.open()
     assert opened.search("pool", k=10).explanation.engine == "ivf"
@@ -183,15 +180,11 @@ def test_a_kill_while_the_index_is_extended_leaves_the_one_that_stood(
     assert verify(indexed.folder) == []
 
 
-def test_a_kill_between_the_index_and_its_manifest_leaves_exact_answers(
-    indexed: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_between_the_index_and_its_manifest_leaves_exact_answers(indexed: LibraryFactory, many: Path) -> None:
     more_photos(many, 5)
     indexed.add(many)
-    with monkeypatch.context() as patch:
-        patch.setattr("embedding.index.approximate.write_record", killed)
-        with pytest.raises(KeyboardInterrupt):
-            chosen(indexed)
+    with killed_at("manifest"):
+        chosen(indexed)
     results = indexed.open().search("pool", k=10)
     assert (results.explanation.engine, len(results)) == ("exact", 10)
     (told,) = verify(indexed.folder)
@@ -202,17 +195,18 @@ def test_a_kill_between_the_index_and_its_manifest_leaves_exact_answers(
     assert verify(indexed.folder) == []
 
 
-killed = raising(KeyboardInterrupt())
-
-
-def kill_at(patch: pytest.MonkeyPatch, step: str) -> None:
+@contextmanager
+def killed_at(step: str) -> Iterator[None]:
     """Have building, or extending, an index end at a step."""
     owners = {
         "train": ["embedding.index.building.train"],
         "tuned": ["embedding.index.building.tuned", "indexer.upkeep.tuned"],
+        "manifest": ["embedding.index.approximate.write_record"],
     }
-    for owner in owners.get(step, [f"embedding.index.approximate.ApproximateIndex.{step}"]):
-        patch.setattr(owner, killed)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        for owner in owners.get(step, [f"embedding.index.approximate.ApproximateIndex.{step}"]):
+            patch.setattr(owner, raising(KeyboardInterrupt()))
+        yield
 
 
 def test_others_write_to_the_library_while_an_index_is_built(
