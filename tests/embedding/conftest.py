@@ -3,6 +3,9 @@
 import io
 import json
 import os
+import socket
+import struct
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -19,6 +22,7 @@ from safetensors.torch import save_file
 from base.errors import PhotoError
 from base.files import SegmentFile
 from embedding.decode import MAX_PIXELS, Preprocessing, decode, decode_to_fit
+from embedding.open_clip_encoder import OpenClipEncoder
 from embedding.opened_segment import Segment
 from embedding.segments import Vectors
 
@@ -33,6 +37,19 @@ def encoded(image: Image.Image, file_format: str, **options: Any) -> bytes:
     data = io.BytesIO()
     image.save(data, file_format, **options)
     return data.getvalue()
+
+
+def chunk(kind: bytes, data: bytes, checksum: int | None = None) -> bytes:
+    """Return a chunk of a PNG; `checksum`: in place of its own."""
+    checksum = zlib.crc32(kind + data) if checksum is None else checksum
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+def png(width: int, height: int, rows: bytes, bit_depth: int = 8) -> bytes:
+    """Return an RGB PNG with a header and rows of one's choice, which may not fit together."""
+    header = struct.pack(">IIBBBBB", width, height, bit_depth, 2, 0, 0, 0)
+    compressed = zlib.compress(rows)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", compressed) + chunk(b"IEND", b"")
 
 
 def smooth(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -148,3 +165,49 @@ def save_tiny_model(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return save
+
+
+def load_folder(folder: Path) -> OpenClipEncoder:
+    return OpenClipEncoder.load(f"local-dir:{folder}", device="cpu", precision="float32")
+
+
+@pytest.fixture
+def tiny(save_tiny_model: Callable[..., Path]) -> OpenClipEncoder:
+    """A model of one layer, new in every test: its text cache is empty."""
+    return load_folder(save_tiny_model("tiny"))
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Nothing outside this machine can be reached; what was tried is listed."""
+    tried: list[object] = []
+
+    def refuse(*address: object, **options: object) -> None:
+        tried.append(address)
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return tried
+
+
+@pytest.fixture
+def unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every download fails; what was asked for is listed."""
+    asked: list[str] = []
+
+    def fail(*names: object, **options: object) -> None:
+        asked.append(str(names))
+        raise ConnectionError("no route to the model hub\nwith a second line")
+
+    for name in ("download_pretrained", "download_pretrained_from_hf"):
+        monkeypatch.setattr(f"open_clip.factory.{name}", fail)
+    return asked
+
+
+def check_remedies(message: str, name: str, *others: str) -> None:
+    """See that an error tells why weights cannot be loaded, and what to do."""
+    assert f"the weights of {name!r} cannot be loaded (" in message
+    for remedy in ("connect this machine", "local-dir:FOLDER", *others):
+        assert remedy in message

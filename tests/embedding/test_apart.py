@@ -2,7 +2,6 @@
 
 import errno
 import os
-import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ from embedding.decode import (
 from embedding.exif import MOST_EXIF_BYTES, SILENT
 from embedding.mending import JPEG_SCAN, MOST_NOTES, MOST_SCANS, has_endless_scans, readable_png
 from tests.conftest import raising
-from tests.embedding.conftest import SQUARE_32, encoded, smooth
+from tests.embedding.conftest import SQUARE_32, chunk, encoded, smooth
 from tests.photo_files import heic
 
 ROOT = Path(__file__).parents[2]
@@ -205,8 +204,7 @@ def test_a_flood_of_texts_in_a_png_is_dropped_unread(monkeypatch: pytest.MonkeyP
         return True
 
     monkeypatch.setattr(mending, "is_sound", counted)
-    body = b"zTXtwords\0\0" + zlib.compress(bytes(1000))
-    text = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    text = chunk(b"zTXt", b"words\0\0" + zlib.compress(bytes(1000)))
     whole = encoded(SCENE, "PNG")
     flooded = whole[:33] + text * (MOST_NOTES + 50) + whole[33:]
     kept = readable_png(flooded)

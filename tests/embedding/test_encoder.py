@@ -12,6 +12,7 @@ from base.errors import EncoderError, ModelMismatchError
 from embedding import open_clip_encoder as encoder_module
 from embedding.decode import decode
 from embedding.open_clip_encoder import OpenClipEncoder, causal_text_tower
+from tests.embedding.conftest import load_folder
 
 SHORT = "pool"
 LONG = "a bright hotel room with two beds, a wooden floor, a tv and a balcony over the sea"
@@ -30,16 +31,6 @@ def squares(starter: OpenClipEncoder, samples: Path) -> np.ndarray:
 @pytest.fixture(scope="module")
 def vectors(starter: OpenClipEncoder, squares: np.ndarray) -> np.ndarray:
     return starter.encode_images(squares)
-
-
-@pytest.fixture
-def tiny(save_tiny_model: Callable[..., Path]) -> OpenClipEncoder:
-    """A model of one layer, new in every test: its text cache is empty."""
-    return load_folder(save_tiny_model("tiny"))
-
-
-def load_folder(folder: Path, precision: str = "float32") -> OpenClipEncoder:
-    return OpenClipEncoder.load(f"local-dir:{folder}", device="cpu", precision=precision)
 
 
 def full_texts(encoder: OpenClipEncoder, texts: Sequence[str]) -> np.ndarray:

@@ -1,7 +1,6 @@
 """What cameras say: read from every format, and never at the price of the photo."""
 
 import io
-import zlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -25,6 +24,7 @@ from embedding.exif import (
     wall_time,
 )
 from tests.conftest import FakeEncoder, photo_bytes
+from tests.embedding.conftest import chunk, encoded
 
 # As embedding.decode has it, but for pytest, which takes every warning for an error.
 pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")
@@ -47,9 +47,7 @@ def exif_block(gps: dict[int, Any] | None = None, **dates: str) -> bytes:
 
 
 def photo_with(block: bytes, file_format: str = "JPEG") -> bytes:
-    data = io.BytesIO()
-    Image.open(io.BytesIO(photo_bytes(1))).save(data, file_format, exif=block)
-    return data.getvalue()
+    return encoded(Image.open(io.BytesIO(photo_bytes(1))), file_format, exif=block)
 
 
 def both_ways(data: bytes) -> Camera:
@@ -173,10 +171,9 @@ def test_damaged_blocks_say_nothing_wrong(damage: str, file_format: str) -> None
 
 
 def test_a_block_behind_a_png_s_pixels_is_read() -> None:
-    data, block = photo_bytes(1, file_format="PNG"), exif_block(taken=SAID).removeprefix(b"Exif\0\0")
-    chunk = b"eXIf" + block
-    chunk = len(block).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4)
-    assert both_ways(data[:-12] + chunk + data[-12:]).taken_at == TAKEN
+    data = photo_bytes(1, file_format="PNG")
+    block = chunk(b"eXIf", exif_block(taken=SAID).removeprefix(b"Exif\0\0"))
+    assert both_ways(data[:-12] + block + data[-12:]).taken_at == TAKEN
 
 
 def test_the_header_of_no_photo_says_nothing() -> None:

@@ -8,10 +8,11 @@ from safetensors.torch import load_file, save_file
 from base.errors import ModelMismatchError
 from base.settings import asset
 from embedding.open_clip_encoder import OpenClipEncoder
+from tests.embedding.conftest import load_folder
 
 
 def key_of(folder: Path) -> str:
-    return OpenClipEncoder.load(f"local-dir:{folder}", device="cpu", precision="float32").key
+    return load_folder(folder).key
 
 
 def digits(key: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from transformers import PreTrainedTokenizerFast, XLMRobertaConfig
 
 from embedding.decode import decode
 from embedding.encoder import keep_text_tower
-from embedding.open_clip_encoder import OpenClipEncoder, causal_text_tower
+from embedding.open_clip_encoder import causal_text_tower
 from tests.by_folder import open_library
 from tests.commands.conftest import Aliens, forget_settings
-from tests.conftest import raising
+from tests.embedding.conftest import load_folder
 
 QUERIES = {
     "Russian": "ванная с видом на море",
@@ -99,20 +98,12 @@ def model(request: pytest.FixtureRequest, tmp_path: Path, save_tiny_model: Calla
 
 
 @pytest.fixture
-def aliens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Aliens:
+def aliens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, no_network: list[object]
+) -> Aliens:
     """Run a command as the shell would, without a network: returns (exit code, stdout, stderr)."""
-
-    refuse = raising(OSError(101, "Network is unreachable"))
     forget_settings(monkeypatch, tmp_path)
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-
     return Aliens(monkeypatch, capsys)
-
-
-def load(folder: Path) -> OpenClipEncoder:
-    return OpenClipEncoder.load(f"local-dir:{folder}", device="cpu", precision="float32")
 
 
 def scores(out: str) -> dict[int, float]:
@@ -125,7 +116,7 @@ def test_every_script_is_searched_end_to_end(model: Path, photos: Path, aliens: 
     code, out, err = aliens("add", photos, "--precision", "float32")
     assert code == 0, err
     assert "10 new" in out
-    encoder = load(model)
+    encoder = load_folder(model)
     pixels = [decode(path.read_bytes(), encoder.preprocessing).pixels for path in sorted(photos.iterdir())]
     cosines = encoder.encode_texts(list(QUERIES.values())) @ encoder.encode_images(np.stack(pixels)).T  # (texts, 10)
     with open_library(tmp_path / "aliens-library", load_encoder=lambda row: encoder) as library:
@@ -143,7 +134,7 @@ def test_every_script_is_searched_end_to_end(model: Path, photos: Path, aliens: 
 
 
 def test_texts_of_all_scripts_have_vectors_of_their_own(model: Path) -> None:
-    encoder = load(model)
+    encoder = load_folder(model)
     vectors = encoder.encode_texts([*QUERIES.values(), "кровать"])
     alike = vectors @ vectors.T - np.eye(len(vectors))
     assert alike.max() < 0.9999
@@ -154,7 +145,7 @@ def test_texts_of_all_scripts_have_vectors_of_their_own(model: Path) -> None:
 def test_their_texts_are_left_to_pytorch_and_the_reason_is_said(
     model: Path, photos: Path, aliens: Aliens, tmp_path: Path
 ) -> None:
-    encoder = load(model)
+    encoder = load_folder(model)
     assert causal_text_tower(encoder.model) is None
     assert keep_text_tower(encoder, tmp_path / "text" / encoder.key) == (
         "its texts do not go through CLIP's own tokenizer and causal transformer"

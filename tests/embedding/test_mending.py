@@ -10,7 +10,7 @@ from PIL import Image
 from embedding.decode import decode, decode_to_fit
 from embedding.mending import readable_png
 from tests.conftest import photo_bytes
-from tests.embedding.conftest import SQUARE_32, encoded, refusal, smooth
+from tests.embedding.conftest import SQUARE_32, chunk, encoded, refusal, smooth
 from tests.photo_files import tiff
 
 PHOTO = smooth(96, 64)
@@ -24,11 +24,6 @@ def shown(data: bytes) -> np.ndarray:
 
 
 # PNG: metadata
-
-
-def chunk(kind: bytes, data: bytes, checksum: int | None = None) -> bytes:
-    checksum = zlib.crc32(kind + data) if checksum is None else checksum
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
 def with_chunks(data: bytes, before: bytes, behind: bytes = b"") -> bytes:

@@ -123,16 +123,12 @@ def test_a_forked_child_goes_on_and_nobody_is_told_that_it_is_used(tiny: str) ->
 # What is kept of a conversion
 
 
-def forbid_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_clip_encoder, "as_openvino", raising(AssertionError("it was converted again")))
-
-
 def test_a_second_start_converts_nothing(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load(tiny)
     before = first.encode_images(squares(3))
     assert image_tower_problem(kept_tower(first.key), first.key) is None
     assert read_tower_record(kept_tower(first.key), "other-00000000") is None
-    forbid_conversion(monkeypatch)
+    monkeypatch.setattr(open_clip_encoder, "as_openvino", raising(AssertionError("it was converted again")))
     assert np.array_equal(load(tiny).encode_images(squares(3)), before)
 
 

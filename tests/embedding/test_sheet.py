@@ -11,7 +11,7 @@ from base.files import PhotoFile
 from embedding.lettering import about_missing, font_of
 from embedding.sheet import Cell, Photos, Section, SheetPlan, gallery_html, thumbnail, write_picture, write_sheet
 from search.results import Explanation, Hit, Results, hit_cells
-from tests.conftest import fill_folder, photo_bytes
+from tests.conftest import fill_folder, photo_bytes, raising
 from tests.embedding.conftest import smooth
 from tests.icc import in_space, rgb_profile
 
@@ -106,10 +106,6 @@ def test_letters_that_no_font_has_are_told_of_below_the_title(photo: Path, monke
     font_of.cache_clear()
 
 
-def never_opened(*arguments: object) -> None:
-    raise AssertionError("a photo was opened")
-
-
 @pytest.mark.parametrize(
     ("count", "name", "message"),
     [
@@ -126,7 +122,7 @@ def never_opened(*arguments: object) -> None:
 def test_a_sheet_that_its_format_cannot_hold_is_refused_before_a_photo_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, name: str, message: str
 ) -> None:
-    monkeypatch.setattr("embedding.sheet.thumbnail", never_opened)
+    monkeypatch.setattr("embedding.sheet.thumbnail", raising(AssertionError("a photo was opened")))
     cells = hit_cells(hit(tmp_path / f"{number}.jpg", number) for number in range(count))
     with pytest.raises(QueryError, match=message):
         write_sheet(cells, "many", tmp_path / name)

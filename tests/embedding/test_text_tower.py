@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,9 @@ from embedding.open_clip_encoder import OpenClipEncoder
 from embedding.text_export import CHECKED, REFUSED_FILE, export_text_tower
 from embedding.text_tower import MANIFEST_FILE, MERGES_FILE, WEIGHTS_FILE, TextTower, gelu, tower_problem, words_sum
 from tests.conftest import raising
-from tests.embedding.conftest import flipped
+from tests.embedding.conftest import flipped, load_folder
 
 TEXTS = ["bathtub with a view", "", "ванная с видом на море", "two beds " * 60, "a sofa"]
-
-
-def load(folder: Path) -> OpenClipEncoder:
-    return OpenClipEncoder.load(f"local-dir:{folder}", device="cpu", precision="float32")
-
-
-@pytest.fixture
-def tiny(save_tiny_model: Callable[..., Path]) -> OpenClipEncoder:
-    return load(save_tiny_model("tiny"))
 
 
 @pytest.fixture
@@ -61,7 +51,7 @@ def test_the_embedded_models_vectors_are_pytorchs(starter: OpenClipEncoder, tmp_
 def test_variants_of_clip_give_the_same_vectors(
     model: dict[str, Any], save_tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
-    encoder = load(save_tiny_model("variant", **model))
+    encoder = load_folder(save_tiny_model("variant", **model))
     assert export_text_tower(encoder, tmp_path / "tower") is None
     theirs = encoder.encode_texts(TEXTS)
     assert opened(encoder, tmp_path / "tower").encode_texts(TEXTS) == pytest.approx(theirs, abs=1e-5)
@@ -161,7 +151,7 @@ def test_the_sum_sees_every_word() -> None:
 def test_other_towers_are_left_to_pytorch(
     text: dict[str, Any], reason: str, save_tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
-    encoder = load(save_tiny_model("other", custom_text=True, text=text))
+    encoder = load_folder(save_tiny_model("other", custom_text=True, text=text))
     problem = keep_text_tower(encoder, tmp_path / "text" / "tower")
     assert any(part in problem for part in reason.split("|")), problem
     assert not (tmp_path / "text").exists()
@@ -231,9 +221,3 @@ def test_two_processes_do_not_write_the_same_tower(tiny: OpenClipEncoder, folder
 def test_a_folder_that_cannot_be_written_is_no_error(tiny: OpenClipEncoder, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("a file where the folder should be")
     assert keep_text_tower(tiny, tmp_path / "text" / "tower") is not None
-
-
-def test_the_manifest_names_the_model(tiny: OpenClipEncoder, folder: Path) -> None:
-    content = json.loads(json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))["content"])
-    assert content["model_key"] == tiny.key
-    assert content["weights_bytes"] == (folder / WEIGHTS_FILE).stat().st_size

@@ -14,37 +14,10 @@ from base.errors import EncoderError
 from embedding import open_clip_encoder as weights
 from embedding.hub import hub_answers
 from embedding.open_clip_encoder import lasting_name, load_model, open_clip_name
+from tests.embedding.conftest import check_remedies
 
 LAION = "ViT-B-32/laion2b_s34b_b79k"
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Nothing outside this machine can be reached; what was tried is listed."""
-    tried: list[object] = []
-
-    def refuse(*address: object, **options: object) -> None:
-        tried.append(address)
-        raise OSError(101, "Network is unreachable")
-
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    return tried
-
-
-@pytest.fixture
-def unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every download fails; what was asked for is listed."""
-    asked: list[str] = []
-
-    def fail(*names: object, **options: object) -> None:
-        asked.append(str(names))
-        raise ConnectionError("no route to the model hub\nwith a second line")
-
-    for name in ("download_pretrained", "download_pretrained_from_hf"):
-        monkeypatch.setattr(f"open_clip.factory.{name}", fail)
-    return asked
+pytestmark = pytest.mark.usefixtures("no_network")
 
 
 def refusal(name: str) -> str:
@@ -152,9 +125,7 @@ def test_the_hub_answers_where_it_can_be_reached_or_a_proxy_may_reach_it(
 
 
 def assert_remedies(message: str, name: str) -> None:
-    assert f"the weights of {name!r} cannot be loaded (" in message
-    for remedy in ("connect this machine", "--model local-dir:FOLDER", "--model starter"):
-        assert remedy in message
+    check_remedies(message, name, "--model local-dir:FOLDER", "--model starter")
 
 
 @pytest.mark.parametrize(("name", "quick_gelu"), [("ViT-B-32/openai", True), (LAION, False)])

@@ -88,7 +88,6 @@ class Disk:
         *folders, name = PurePath(path).relative_to(self._at).parts
         place = self.root
         for folder in folders:
-            assert place.names is not None
             place = place.names[folder]
         return place, name
 
@@ -129,7 +128,6 @@ class Disk:
             holder.names[name] = File(link=change.to)
         else:
             into, new = self._holder(change.to)
-            assert into.names is not None
             into.names[new] = holder.names[name] if change.what == "l" else holder.names.pop(name)
 
     def write(self, to: Path, loss: Loss | None, chosen: random.Random) -> None:

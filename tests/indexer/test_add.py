@@ -107,12 +107,7 @@ def test_encoder_is_loaded_only_when_a_photo_is_pending(library: LibraryFactory,
 def test_caller_is_told_what_happens(library: LibraryFactory, photos: Path) -> None:
     told: list[Step] = []
     library.add(photos, progress=told.append)
-    assert told == [
-        Step("scanning", 10),
-        Step("embedding", 4, 10),
-        Step("embedding", 8, 10),
-        Step("embedding", 10, 10),
-    ]
+    assert told == [Step("scanning", 10), *(Step("embedding", done, 10) for done in (4, 8, 10))]
     told.clear()
     library.add(photos, progress=told.append)
     assert told == [Step("scanning", 10)]

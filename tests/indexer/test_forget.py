@@ -8,7 +8,7 @@ from sqlalchemy import text
 from aliens.library import Library
 from base.errors import LibraryError, QueryError
 from tests.conftest import LibraryFactory, photo_bytes
-from tests.indexer.conftest import HotelsTree, check_sound, photos_of, states_of, write_tar
+from tests.indexer.conftest import HotelsTree, check_sound, photos_of, put, put_named, states_of, write_tar
 from tests.restyled import keep_results
 
 pytestmark = pytest.mark.every_database
@@ -57,9 +57,7 @@ def test_a_forgotten_number_is_given_to_no_other_photo(known: Library, photos: P
 
 
 def test_a_folder_is_forgotten_whole_and_no_other(library: LibraryFactory, photos: Path) -> None:
-    for name in ("sub", "sub2"):
-        (photos / name).mkdir()
-        (photos / name / f"{name}.jpg").write_bytes(photo_bytes(len(name) + 40))
+    put_named(photos, "sub/sub.jpg", "sub2/sub2.jpg")
     write_tar(photos / "sub" / "x.tar", {"in a tar.jpg": photo_bytes(60)})
     (photos / "sub" / "broken.tar").write_text("no tar")
     library.add(photos / "sub")
@@ -194,10 +192,8 @@ def test_an_empty_path_names_nothing(known: Library, monkeypatch: pytest.MonkeyP
 
 
 def test_folders_that_differ_by_case_keep_each_its_failures(library: LibraryFactory, tmp_path: Path) -> None:
-    for name in ("Qa", "qA"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "x.jpg").write_bytes(photo_bytes(len(name) + ord(name[0])))
-        (tmp_path / name / "bad.tar").write_text("no tar")
+    for number, name in enumerate(("Qa", "qA")):
+        (put(tmp_path / name, number) / "bad.tar").write_text("no tar")
         library.add(tmp_path / name)
     with library.open() as opened:
         opened.forget(tmp_path / "Qa")
@@ -215,8 +211,6 @@ def test_a_hotel_without_photos_is_forgotten(library: LibraryFactory, tree: Hote
 
 def test_names_are_forgotten_in_any_spelling(library: LibraryFactory, tmp_path: Path) -> None:
     composed, apart = "\u00c9t\u00e9", "E\u0301te\u0301"
-    (tmp_path / composed).mkdir()
-    (tmp_path / composed / "x.jpg").write_bytes(photo_bytes(1))
-    library.add(tmp_path / composed)
+    library.add(put(tmp_path / composed, 1))
     with library.open() as opened:
         assert opened.forget(tmp_path / apart).photos == 1

@@ -1,6 +1,8 @@
 """The approximate index of a library: chosen, built, grown, damaged, interrupted, swapped while it is read."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,6 @@ import numpy as np
 import pytest
 
 from aliens.library import Library
-from base.arrays import unit
 from base.errors import LibraryError
 from embedding.index.approximate import (
     APPROXIMATE_FILE,
@@ -18,9 +19,7 @@ from embedding.index.approximate import (
     read_approximation,
 )
 from embedding.index.building import EXACT_SUFFICES, IndexChoice
-from embedding.index.exact import exact_search
 from embedding.index.milvus import Collection
-from embedding.segments import SegmentStore, Vectors
 from indexer.upkeep import IndexReport, advice, index_choice, probe_texts
 from search.ranking import Shape
 from tests.by_folder import disagreements as verify
@@ -37,7 +36,6 @@ IVF = IndexChoice(kind="ivf")
 def indexed_template(template: LibraryFactory, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with photos enough for lists, and their library with an approximate index: to be copied."""
     root = tmp_path_factory.mktemp("indexed")
-    (root / "many").mkdir()
     fill_folder(root / "many", range(PHOTOS), "{:03d}.jpg", (32, 32))
     library = LibraryFactory(root / "library", template.folder.root)
     library.add(root / "many")
@@ -78,7 +76,6 @@ def test_there_are_15_tags_and_200_descriptions_to_measure_by() -> None:
 
 def test_the_index_that_was_chosen_is_built_measured_and_used(indexed: LibraryFactory) -> None:
     about = read_approximation(indexed.folder.index(KEY))
-    assert about is not None
     assert (about.kind, about.entries, about.queries) == ("ivf", PHOTOS, 215)
     assert about.recall >= 0.99
     results = indexed.open().search("pool", k=10)
@@ -137,7 +134,6 @@ def test_an_index_that_has_doubled_is_built_anew(indexed: LibraryFactory, many: 
     report = chosen(indexed)
     assert "was trained on 120" in report.why
     assert report.notes == [f"the approximate index was built anew: {report.why}"]
-    assert report.approximation is not None
     assert report.approximation.trained_entries == 2 * PHOTOS + 1
 
 
@@ -154,13 +150,11 @@ def test_a_photo_that_changed_is_found_as_it_is_now_by_the_index_or_not(indexed:
 
 @pytest.mark.parametrize("step", ["train", "tuned", "save"])
 def test_a_kill_while_the_index_is_built_leaves_answers_and_the_next_call_builds_it(
-    library: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    library: LibraryFactory, many: Path, step: str
 ) -> None:
     library.add(many)
-    with monkeypatch.context() as patch:
-        kill_at(patch, step)
-        with pytest.raises(KeyboardInterrupt):
-            chosen(library, IVF)
+    with killed_at(step):
+        chosen(library, IVF)
     results = library.open().search("pool", k=10)
     assert (results.explanation.engine, results.explanation.note, len(results)) == ("exact", "", 10)
     assert verify(library.folder) == []
@@ -170,15 +164,13 @@ def test_a_kill_while_the_index_is_built_leaves_answers_and_the_next_call_builds
 
 @pytest.mark.parametrize("step", ["add", "tuned", "save"])
 def test_a_kill_while_the_index_is_extended_leaves_the_one_that_stood(
-    indexed: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    indexed: LibraryFactory, many: Path, step: str
 ) -> None:
     more_photos(many, 5)
     indexed.add(many)
     before = read_approximation(indexed.folder.index(KEY))
-    with monkeypatch.context() as patch:
-        kill_at(patch, step)
-        with pytest.raises(KeyboardInterrupt):
-            chosen(indexed)
+    with killed_at(step):
+        chosen(indexed)
     assert read_approximation(indexed.folder.index(KEY)) == before
     opened = indexed.open()
     assert opened.search("pool", k=10).explanation.engine == "ivf"
@@ -188,15 +180,11 @@ def test_a_kill_while_the_index_is_extended_leaves_the_one_that_stood(
     assert verify(indexed.folder) == []
 
 
-def test_a_kill_between_the_index_and_its_manifest_leaves_exact_answers(
-    indexed: LibraryFactory, many: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_between_the_index_and_its_manifest_leaves_exact_answers(indexed: LibraryFactory, many: Path) -> None:
     more_photos(many, 5)
     indexed.add(many)
-    with monkeypatch.context() as patch:
-        patch.setattr("embedding.index.approximate.write_record", killed)
-        with pytest.raises(KeyboardInterrupt):
-            chosen(indexed)
+    with killed_at("manifest"):
+        chosen(indexed)
     results = indexed.open().search("pool", k=10)
     assert (results.explanation.engine, len(results)) == ("exact", 10)
     (told,) = verify(indexed.folder)
@@ -207,17 +195,18 @@ def test_a_kill_between_the_index_and_its_manifest_leaves_exact_answers(
     assert verify(indexed.folder) == []
 
 
-killed = raising(KeyboardInterrupt())
-
-
-def kill_at(patch: pytest.MonkeyPatch, step: str) -> None:
+@contextmanager
+def killed_at(step: str) -> Iterator[None]:
     """Have building, or extending, an index end at a step."""
     owners = {
         "train": ["embedding.index.building.train"],
         "tuned": ["embedding.index.building.tuned", "indexer.upkeep.tuned"],
+        "manifest": ["embedding.index.approximate.write_record"],
     }
-    for owner in owners.get(step, [f"embedding.index.approximate.ApproximateIndex.{step}"]):
-        patch.setattr(owner, killed)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        for owner in owners.get(step, [f"embedding.index.approximate.ApproximateIndex.{step}"]):
+            patch.setattr(owner, raising(KeyboardInterrupt()))
+        yield
 
 
 def test_others_write_to_the_library_while_an_index_is_built(
@@ -239,10 +228,8 @@ def test_another_factory_is_built_and_taking_it_back_builds_the_usual_one(indexe
     usual = read_approximation(indexed.folder.index(KEY))
     assert usual is not None
     report = chosen(indexed, IndexChoice(kind="ivf", factory="IVF3,Flat"))
-    assert report.approximation is not None
     assert report.approximation.factory == "IVF3,Flat"
     report = chosen(indexed, IVF)
-    assert report.approximation is not None
     assert report.approximation.factory == usual.factory
 
 
@@ -275,7 +262,6 @@ def test_a_truncated_file_is_not_used_and_is_built_anew(indexed: LibraryFactory,
 
 def test_an_index_that_finds_too_little_is_not_used_and_says_so(indexed: LibraryFactory, many: Path) -> None:
     index = ApproximateIndex.open(indexed.folder.index(KEY), KEY)
-    assert index is not None
     index.about = replace(index.about, recall=0.5)
     index.save(indexed.folder.index(KEY))
     results = indexed.open().search("pool", k=10)
@@ -339,33 +325,6 @@ def test_limits_pages_and_diversity_compare_every_photo(indexed: LibraryFactory)
     whole = [hit.photo_id for hit in opened.search("pool", k=40, **flat(Shape(exact=True)))]
     second = opened.search("pool", k=30, **flat(Shape(after=first.cursor)))
     assert [hit.photo_id for hit in [*first, *second]] == whole
-
-
-def test_many_queries_at_once_are_one_product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from embedding.index import product
-
-    monkeypatch.setattr(product, "CHUNK_ROWS", 64)
-    monkeypatch.setattr(product, "BLOCK_ROWS", 16)
-    draw = np.random.default_rng(3)
-    vectors = unit(draw.normal(size=(1000, 24)).astype(np.float32)).astype(np.float16)
-    vectors[100:120] = vectors[7]  # equal scores
-    ids, queries = 5 + 2 * np.arange(1000), unit(draw.normal(size=(70, 24)).astype(np.float32))
-    store = SegmentStore(tmp_path, 24)
-    segments = [store.open(store.write(ids[part], vectors[part])) for part in (slice(0, 700), slice(700, None))]
-    among = ids[draw.random(1000) < 0.3]
-    for k in (1, 10, 200):
-        for chosen_ids in (None, among):
-            photos = Vectors(24, segments, [None, None])
-            many = exact_search(photos, queries, k, chosen_ids)
-            with monkeypatch.context() as patch:
-                patch.setattr("embedding.index.exact.is_worth_it", lambda queries, rows: False)
-                single = exact_search(photos, queries, k, chosen_ids)
-            assert many[0] == pytest.approx(single[0], abs=1e-6)
-            every = queries @ vectors.astype(np.float32).T
-            score_of = [dict(zip(ids.tolist(), row.tolist(), strict=True)) for row in every]
-            for row, (scores, found) in enumerate(zip(*many, strict=True)):
-                assert scores == pytest.approx([score_of[row][i] for i in found.tolist()], abs=1e-4)
-                assert len(set(found.tolist())) == len(found)
 
 
 # Advice
@@ -461,5 +420,4 @@ def test_an_index_most_of_whose_photos_are_gone_is_told_of(indexed: LibraryFacto
     assert note.startswith("the ivf index may find less than was measured, since 20 of its 120 photos have vanished")
     report = chosen(indexed)
     assert report.why == "20 of its 120 photos have vanished or changed"
-    assert report.approximation is not None
     assert report.approximation.entries == PHOTOS - 20

@@ -30,6 +30,7 @@ from tests.indexer.conftest import (
     check_invariants,
     photos_of,
     problems_of,
+    put_named,
     states_of,
     write_tar,
 )
@@ -117,9 +118,7 @@ def test_what_is_no_tar_file_is_a_problem_of_its_source(library: LibraryFactory,
 
 
 def test_folders_whose_names_end_like_files_are_folders(library: LibraryFactory, photos: Path) -> None:
-    for name in ("a.jpg", "b.tar"):
-        (photos / name).mkdir()
-        (photos / name / f"in-{name}.jpg").write_bytes(photo_bytes(len(name) + ord(name[0])))
+    put_named(photos, "a.jpg/in a photo.jpg", "b.tar/in a tar.jpg")
     assert library.add(photos).run.encoded == 12
 
 

@@ -548,7 +548,6 @@ def test_a_collection_in_milvus_covers_the_merged_segment(covered: LibraryFactor
     assert merge_now(covered) == 1
     (file,) = segments_in(covered.folder)
     read = read_collection(where)
-    assert read is not None
     assert file.name in read.covers
     assert (where / "collection.json").stat().st_mode & 0o077 == 0  # it may hold a password
 
@@ -569,7 +568,6 @@ def test_names_of_segments_that_were_merged_away_do_not_pile_up_in_manifests(
             rows.merge()
             about = read_approximation(where)
             known = {file.name for file in segments_of(rows.session, rows.model)}
-            assert about is not None
             assert known <= set(about.covers)
             assert len(set(about.covers) - known) <= 3  # those of the last merge
         assert rows.sizes() == [27]

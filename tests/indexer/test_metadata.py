@@ -22,6 +22,7 @@ from embedding.apart import PHOTO_PROCESSES, Answer
 from indexer import asked_files
 from indexer.metadata import MetadataTable
 from tests.conftest import LibraryFactory, photo_bytes
+from tests.embedding.conftest import encoded
 from tests.embedding.test_exif import SAID, SYDNEY, TAKEN, exif_block
 from tests.indexer.conftest import HotelsTree, check_invariants, photos_of, write_tar
 
@@ -30,9 +31,7 @@ ROOM = "a room"
 
 def with_camera(seed: int, **said: Any) -> bytes:
     """Return a photo whose EXIF block says this."""
-    data = io.BytesIO()
-    Image.open(io.BytesIO(photo_bytes(seed))).save(data, "JPEG", exif=exif_block(**said))
-    return data.getvalue()
+    return encoded(Image.open(io.BytesIO(photo_bytes(seed))), "JPEG", exif=exif_block(**said))
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 import bz2
 import gzip
-import io
 import json
 import lzma
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from base.files import PhotoFile
 from base.tars import tar_index
 from base.unpacked import UNPACKED
 from indexer.braces import names_meant
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 from tests.indexer.conftest import photos_of, problems_of, write_tar
 
 PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
@@ -146,10 +144,5 @@ def test_patterns_that_mean_too_many(pattern: str) -> None:
 
 
 def test_a_packed_tar_in_a_folder_is_named_and_not_unpacked(library: LibraryFactory, tmp_path: Path) -> None:
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w:gz"):
-        pass
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "backup.tar.gz").write_bytes(data.getvalue())
-    (tmp_path / "photos" / "1.jpg").write_bytes(photo_bytes(1))
+    write_tar(fill_folder(tmp_path / "photos", [1]) / "backup.tar.gz", {}, "w:gz")
     assert "name as a PATH of its own" in str(library.add(tmp_path / "photos"))

@@ -1,7 +1,6 @@
 """Files that are passed over are told by kind, with what makes photos of them."""
 
-import io
-import tarfile
+import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from indexer.passed_over import (
 )
 from indexer.sources import FolderSource
 from tests.conftest import LibraryFactory, photo_bytes
-from tests.indexer.conftest import found_in, write_tar
+from tests.indexer.conftest import found_in, put_named, write_tar
 
 NOWHERE = Path("/nowhere/library")
 
@@ -143,19 +142,8 @@ def test_many_endings_take_no_memory_without_end() -> None:
 
 
 def test_what_is_passed_over_is_told_with_its_remedy(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    for name in (
-        "a.psd",
-        "b.raw",
-        "c.CAP",
-        "d.zip",
-        "e.tar.gz",
-        "f.mp4",
-        "g.xmp",
-        "h.txt",
-        "i\x1b[31m.\nx",
-        "Thumbs.db",
-    ):
-        (photos / name).write_bytes(b"x")
+    pictures, others = ("a.psd", "b.raw", "c.CAP"), ("f.mp4", "g.xmp", "h.txt", "i\x1b[31m.\nx", "Thumbs.db")
+    put_named(photos, *pictures, "d.zip", "e.tar.gz", *others, data=b"x")
     (photos / ".DS_Store").touch()
     (tmp_path / "elsewhere").mkdir()
     (photos / "linked").symlink_to(tmp_path / "elsewhere")
@@ -187,19 +175,11 @@ def test_what_is_passed_over_is_told_with_its_remedy(library: LibraryFactory, ph
 
 
 def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
-    import os
-
     os.mkfifo(tmp_path / "pipe")
     assert passed_over(tmp_path).counts == {"other": 1}
 
 
 def test_a_member_is_looked_into_at_its_place(tmp_path: Path) -> None:
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as tar:
-        for name, content in (("a", b"text" * 100), ("b", photo_bytes(1)), ("c", b"\xff")):
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    (tmp_path / "t.tar").write_bytes(data.getvalue())
+    write_tar(tmp_path / "t.tar", {"a": b"text" * 100, "b": photo_bytes(1), "c": b"\xff"})
     assert passed_over(tmp_path).names["picture"] == {"": 1}
     assert passed_over(tmp_path).counts == {"other": 2, "picture": 1}

@@ -8,9 +8,9 @@ import pytest
 
 from base.errors import QueryError, SourceError
 from base.spreadsheets import WorkbookWriter
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 from tests.file_server import serving_files
-from tests.indexer.conftest import check_invariants, photos_of, problems_of, write_tar
+from tests.indexer.conftest import check_invariants, photos_of, problems_of, put_named, write_tar
 
 ROWS: list[dict[str, Any]] = [
     {"path": "00.jpg", "hotel": "Blue Door", "price": "70", "Фото": "да", "date": "2015-01-31", "note": ""},
@@ -20,14 +20,10 @@ ROWS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def listed(ten_photos: Path, tmp_path: Path) -> Path:
-    """A folder with two photos of the ten and one below."""
-    folder = tmp_path / "listed"
-    (folder / "sub").mkdir(parents=True)
-    for name in ("00.jpg", "01.jpg"):
-        (folder / name).write_bytes((ten_photos / name).read_bytes())
-    (folder / "sub" / "ё.jpg").write_bytes(photo_bytes(33))
-    return folder
+def listed(tmp_path: Path) -> Path:
+    """A folder with two photos and one below."""
+    folder = fill_folder(tmp_path / "listed", range(2), "{:02d}.jpg")
+    return put_named(folder, "sub/ё.jpg", data=photo_bytes(33))
 
 
 def write_list(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from db.photo_rows import failure_counts
 from embedding.encoder import Recipe
 from tests.by_folder import session_of
 from tests.conftest import FakeEncoder, LibraryFactory, fill_folder, photo_bytes
+from tests.indexer.conftest import write_tar
 from tests.test_crash import vectors_by_photo
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
@@ -110,11 +110,7 @@ def mixed(tmp_path: Path) -> Path:
     (folder / "003.jpg").write_bytes(photo_bytes(3)[:400])
     (folder / "011.jpg").write_bytes(b"")
     (folder / "024.jpg").write_bytes(photo_bytes(7))
-    with tarfile.open(folder / "shard.tar", "w") as tar:
-        for number in (60, 61, 5, 62):
-            (folder / "member").write_bytes(photo_bytes(number))
-            tar.add(folder / "member", f"{number}.jpg")
-    (folder / "member").unlink()
+    write_tar(folder / "shard.tar", {f"{number}.jpg": photo_bytes(number) for number in (60, 61, 5, 62)})
     return folder
 
 
@@ -242,7 +238,6 @@ def adding(library: LibraryFactory, photos: Path, address: str, most: int) -> "s
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert driver.stdout is not None
     while (line := driver.stdout.readline()).strip() != str(most):
         assert line, driver.communicate()[1]
     return driver

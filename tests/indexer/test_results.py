@@ -21,6 +21,7 @@ from tests.indexer.conftest import (
     empty_library,
     found_in,
     photos_of,
+    put,
     segments_in,
     states_of,
     vectors_of,
@@ -58,8 +59,7 @@ def test_a_folder_that_is_the_library_gives_its_photos_and_no_results(template: 
 
 def test_results_of_another_library_are_no_photos_either(inside: LibraryFactory, photos: Path) -> None:
     shutil.copytree(inside.folder.root, photos / "backup")
-    (photos / "restyled").mkdir()
-    shutil.copy(photos / "00.jpg", photos / "restyled" / "00.jpg")  # of no library
+    put(photos / "restyled", 0)  # of no library
     report = inside.add(photos)
     assert (report.scan.found, report.scan.new) == (11, 1)
 
@@ -148,7 +148,6 @@ def test_a_photo_whose_file_vanished_keeps_its_result(inside: LibraryFactory, ph
     with results_of(inside.folder) as (session, results):
         (result,) = results.all(1)
         photo = session.get(Photo, result.photo_id)
-        assert photo is not None
         assert (photo.state, result.exists) == (PhotoState.RESTYLED, True)
         assert os.path.samefile(PhotoFile(photo.path).path, result.path)
     assert verify(inside.folder) == []

@@ -2,7 +2,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
@@ -224,13 +223,3 @@ def test_source_that_breaks_keeps_what_it_gave_and_loses_nothing(library: Librar
         assert latest_scans(session) == []
         report = scan(session, ListSource(tmp_path / "list", CHUNK + 5))
     assert (report.new, report.unchanged) == (5, CHUNK)
-
-
-def test_search_sees_a_photo_embedded_anew_by_its_new_look(stocked: LibraryFactory, photos: Path) -> None:
-    (photos / "03.jpg").write_bytes(photo_bytes(99))
-    touch(photos / "03.jpg")
-    stocked.add(photos)
-    with stocked.open() as opened_library:
-        (best,) = opened_library.search(image=photos / "03.jpg", k=1)
-    assert Path(best.path).name == "03.jpg"
-    assert np.isclose(best.score, 1, atol=1e-3)

@@ -14,7 +14,7 @@ from indexer.sources import FileSource, Source, sources_at
 from tests.by_folder import disagreements as verify
 from tests.by_folder import session_of
 from tests.conftest import LibraryFactory, photo_bytes, raising
-from tests.indexer.conftest import LABELLED, check_invariants, photos_of, put, states_of, write_tar
+from tests.indexer.conftest import LABELLED, check_invariants, photos_of, put, put_named, states_of, write_tar
 from tests.indexer.test_costs import executed
 
 NOWHERE = Path("/nowhere/library")
@@ -96,10 +96,7 @@ def test_photos_count_once_where_paths_overlap(library: LibraryFactory, tmp_path
 
 
 def test_what_a_named_folder_leaves_out_is_added_where_it_is_named_too(tmp_path: Path) -> None:
-    put(tmp_path / "all", 1)
-    put(tmp_path / "all" / "@eaDir", 2)
-    put(tmp_path / "all" / ".hidden", 3)
-    (tmp_path / "all" / "IMG_4").write_bytes(photo_bytes(4))
+    put_named(tmp_path / "all", "1.jpg", "@eaDir/2.jpg", ".hidden/3.jpg", "IMG_4")
     named = [tmp_path / "all", *(tmp_path / "all" / name for name in ("@eaDir", ".hidden", "IMG_4"))]
     sources = sources_at(named, NOWHERE)
     assert sorted(os.path.basename(photo.path) for source in sources for photo in source.photos()) == [

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from base.errors import QueryError, SourceError
@@ -87,14 +85,6 @@ def test_what_is_no_photo_is_not_taken_for_one(tree: HotelsTree) -> None:
     (folder / "masks").mkdir()
     (folder / "masks" / "1.png").write_bytes(photo_bytes(1))
     assert [photo.failure_kind for photo in Hotels50kSource(tree.root).photos()] == ["missing", None, None]
-
-
-def test_masks_are_never_taken_for_photos(whole_tree: HotelsTree) -> None:
-    masks = whole_tree.root / "images/test/high_occlusions/7/100/traffickcam/masks"
-    masks.mkdir()
-    (masks / "11.png").write_bytes(photo_bytes(1, file_format="PNG"))
-    Path(masks.parent / "11.jpg").unlink()
-    assert [photo.failure_kind for photo in Hotels50kSource(whole_tree.root, "high").photos()] == ["missing", None]
 
 
 def test_reason_of_a_dead_link_is_that_of_the_missing_photo(tree: HotelsTree, library: LibraryFactory) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from base.errors import SourceError
-from indexer.sources import FolderSource
 from tests.by_folder import source_at
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.db.statements import writes
@@ -51,13 +50,6 @@ def test_tars_in_a_folder_are_read_among_its_photos(library: LibraryFactory, pho
     found = found_in(source_at(photos, library.folder.root))
     assert found[5:9] == ["05.jpg", "05a.TAR!2.jpg", "05a.TAR!1.jpg", "06.jpg"]
     assert library.add(photos).run.encoded == 12
-
-
-def test_other_files_in_a_tar_in_a_folder_are_counted(tmp_path: Path) -> None:
-    write_tar(tmp_path / "a.tar", {"1.jpg": photo_bytes(1), "plan.md": b"a room"})
-    source = FolderSource(tmp_path, NOWHERE)
-    assert found_in(source) == ["a.tar!1.jpg"]
-    assert source.leftovers.passed_over.files == 1
 
 
 def test_photo_removed_from_a_tar_alone_is_missing(stocked: LibraryFactory, photos: Path, tmp_path: Path) -> None:
@@ -163,21 +155,3 @@ def test_member_whose_name_is_no_utf_8_is_embedded_or_fails_by_it(library: Libra
     with writes() as statements:
         library.add(tar)
     assert len(statements) == 1
-
-
-def test_photo_that_a_tar_holds_as_a_hard_link_is_a_photo(library: LibraryFactory, tmp_path: Path) -> None:
-    (tmp_path / "1.jpg").write_bytes(photo_bytes(1))
-    os.link(tmp_path / "1.jpg", tmp_path / "2.jpg")
-    with tarfile.open(tmp_path / "photos.tar", "w") as tar:
-        tar.add(tmp_path / "1.jpg", "1.jpg")
-        tar.add(tmp_path / "2.jpg", "2.jpg")
-    assert library.add(tmp_path / "photos.tar").run.done == 2
-    assert states_of(library.folder) == {"photos.tar!1.jpg": EMBEDDED, "photos.tar!2.jpg": EMBEDDED}
-
-
-def test_compressed_tar_by_its_ending_is_another_file(tmp_path: Path) -> None:
-    for name in ("a.tar.gz", "b.tgz", "c.zip"):
-        (tmp_path / name).write_bytes(b"x")
-    source = FolderSource(tmp_path, NOWHERE)
-    assert found_in(source) == []
-    assert source.leftovers.passed_over.files == 3

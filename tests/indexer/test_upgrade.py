@@ -23,7 +23,7 @@ from embedding.scores import ScoreStore
 from embedding.segments import SegmentStore
 from indexer import upgrade
 from tests.conftest import FakeEncoder, photo_bytes
-from tests.indexer.conftest import failing_from
+from tests.indexer.conftest import failing_from, put, put_named
 from tests.indexer.test_old_libraries import unpacked
 
 pytestmark = pytest.mark.sqlite("versions before this one kept libraries there alone")
@@ -213,10 +213,7 @@ def test_a_shard_that_cannot_be_read_now_is_not_taken_for_lost(
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "load", broken)
-        with (
-            opened(old) as library,
-            pytest.raises(LibraryError, match="shard 2 of the vectors cannot be read"),
-        ):
+        with opened(old) as library, pytest.raises(LibraryError, match="shard 2 of the vectors cannot be read"):
             library.save_search("sofas", "a sofa")
     with opened(old) as library:
         library.save_search("sofas", "a sofa")
@@ -234,11 +231,8 @@ def test_scores_of_a_shard_of_another_day_are_left_out(old: Path) -> None:
 
 
 def test_an_upgraded_library_takes_photos_as_any_other(old: Path, tmp_path: Path) -> None:
-    photos = tmp_path / "more"
-    photos.mkdir()
-    (photos / "again.jpg").write_bytes(photo_bytes(0))  # bytes that it knows, of a file that is gone
-    (photos / "again2.jpg").write_bytes(photo_bytes(0))
-    (photos / "new.jpg").write_bytes(photo_bytes(200))
+    photos = put(tmp_path / "more", 200)
+    put_named(photos, "again.jpg", "again2.jpg", data=photo_bytes(0))  # bytes that it knows, of a file that is gone
     with opened(old) as library:
         report = library.add(photos)
         assert (report.run.encoded, report.run.reused, report.run.moved) == (1, 2, 1)
@@ -265,10 +259,7 @@ def test_a_library_that_has_segments_keeps_its_files(tmp_path: Path) -> None:
 
 
 def test_a_library_of_an_earlier_version_takes_hotels_dates_and_places(old: Path, tmp_path: Path) -> None:
-    (tmp_path / "more" / "jp01").mkdir(parents=True)
-    (tmp_path / "more" / "jp01" / "again.jpg").write_bytes(
-        photo_bytes(0)
-    )  # bytes that it knows, of a file that is gone
+    put(tmp_path / "more" / "jp01", 0)  # bytes that it knows, of a file that is gone
     facts = tmp_path / "facts.csv"
     facts.write_text("folder,chain,latitude,longitude,date\nmore/jp01,Azura,1.5,2.5,2015-01-31\n", encoding="utf-8")
     with opened(old) as library:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -232,12 +231,8 @@ def broken(name: str, folder: Path, made: Made) -> tuple[Path, dict[str, Any]]:
             place = as_clip_retrieval(folder, paths, vectors)
             (place / "metadata" / "metadata_1.parquet").unlink()
             return place, {}
-        case "cut short":
-            place = as_npy(folder, paths, vectors)
-            place.write_bytes(place.read_bytes()[:-100])
-            return place, {}
-        case "parquet cut":
-            place = as_parquet(folder, paths, vectors)
+        case "cut short" | "parquet cut":
+            place = (as_npy if name == "cut short" else as_parquet)(folder, paths, vectors)
             place.write_bytes(place.read_bytes()[:-100])
             return place, {}
         case "pickle":
@@ -256,8 +251,7 @@ def broken(name: str, folder: Path, made: Made) -> tuple[Path, dict[str, Any]]:
         case "no path":
             return as_npy(folder, ["", *paths[1:]], vectors), {}
         case "no column":
-            place = as_npy(folder, paths, vectors)
-            return place, {"path_column": "file"}
+            return as_npy(folder, paths, vectors), {"path_column": "file"}
         case "empty":
             return as_npy(folder, [], vectors[:0]), {}
         case "nothing":
@@ -266,15 +260,11 @@ def broken(name: str, folder: Path, made: Made) -> tuple[Path, dict[str, Any]]:
             place = as_clip_retrieval(folder, paths, vectors)
             (place / "manifest.json").write_text(json.dumps({"model": "ViT-L-14-ffffffff", "model_name": "ViT-L-14/x"}))
             return place, {}
-        case "ragged":
+        case "ragged" | "two columns":
             folder.mkdir()
-            table = pa.table({"path": ["a", "b"], "embedding": pa.array([[1.0], [0.6, 0.8]])})
-            pq.write_table(table, folder / "x.parquet")
-            return folder / "x.parquet", {}
-        case "two columns":
-            folder.mkdir()
-            table = pa.table({"path": ["a"], "clip_a": pa.array([[1.0]]), "clip_b": pa.array([[1.0]])})
-            pq.write_table(table, folder / "x.parquet")
+            ragged = {"path": ["a", "b"], "embedding": [[1.0], [0.6, 0.8]]}
+            several = {"path": ["a"], "clip_a": [[1.0]], "clip_b": [[1.0]]}
+            pq.write_table(pa.table(ragged if name == "ragged" else several), folder / "x.parquet")
             return folder / "x.parquet", {}
         case _:
             return as_npy(folder, paths, vectors), {"made_by": "ViT-B-32/openai"}
@@ -337,9 +327,7 @@ def test_an_import_that_is_stopped_goes_on_where_whole_segments_end(
 
 def test_relative_paths_and_members_of_tars(library: LibraryFactory, photos: Path, made: Made, tmp_path: Path) -> None:
     paths, vectors = made
-    with tarfile.open(tmp_path / "x.tar", "w") as tar:
-        for path in paths[:4]:
-            tar.add(path, Path(path).name)
+    conftest.write_tar(tmp_path / "x.tar", {Path(path).name: Path(path).read_bytes() for path in paths[:4]})
     (tmp_path / "link").symlink_to(photos)
     names = [*(f"../x.tar!{Path(path).name}" for path in paths[:4]), *(f"../link/{Path(p).name}" for p in paths[4:])]
     opened = library.open()
@@ -386,9 +374,8 @@ def test_lists_of_every_kind_say_the_same(library: LibraryFactory, made: Made, t
 
 def test_compressed_tars_are_read_and_keys_are_refused(library: LibraryFactory, made: Made, tmp_path: Path) -> None:
     paths, vectors = made
-    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as tar:
-        for path in paths[:4]:
-            tar.add(path, Path(path).name)
+    members = {Path(path).name: Path(path).read_bytes() for path in paths[:4]}
+    conftest.write_tar(tmp_path / "x.tar.gz", members, "w:gz")
     names = [*(f"x.tar.gz!{Path(path).name}" for path in paths[:4]), "https://h.example/t.tar!a/1.jpg"]
     opened, listed = library.open(), tmp_path / "names.txt"
     np.save(tmp_path / "v.npy", vectors[:5])

@@ -46,6 +46,7 @@ from tests.indexer.conftest import (
     check_sound,
     empty_library,
     photos_of,
+    put_named,
     segments_in,
     states_of,
     vectors_of,
@@ -641,9 +642,7 @@ def test_removed_photo_is_named_and_mended_by_adding_it(library: LibraryFactory,
 
 
 def test_remedy_for_the_only_photo_of_a_folder_leads_on(library: LibraryFactory, tmp_path: Path) -> None:
-    folder = tmp_path / "hotel"
-    folder.mkdir()
-    (folder / "1.jpg").write_bytes(photo_bytes(1))
+    folder = fill_folder(tmp_path / "hotel", [1])
     library.add(folder)
     (folder / "1.jpg").unlink()
     ((_, _, remedy),) = found_by(library)
@@ -656,17 +655,14 @@ def test_remedy_for_the_only_photo_of_a_folder_leads_on(library: LibraryFactory,
 
 @pytest.mark.parametrize("kind", ["folder", "tar", "photo", "pattern"])
 def test_a_source_that_is_gone_is_named_once_and_leads_on(library: LibraryFactory, tmp_path: Path, kind: str) -> None:
-    near = tmp_path / "photos, all"
-    near.mkdir()
-    (near / "beside.jpg").write_bytes(photo_bytes(9))  # which no remedy may add
+    near = fill_folder(tmp_path / "photos, all", [9])  # beside it, which no remedy may add
     source, count = near / "its own", 2
     if kind in ("folder", "pattern"):
         fill_folder(source, range(2))
     elif kind == "tar":
         source = write_tar(near / "photos.tar", {"1.jpg": photo_bytes(1), "2.jpg": photo_bytes(2)})
     else:
-        source, count = near / "1.jpg", 1
-        source.write_bytes(photo_bytes(1))
+        source, count = fill_folder(near, [1]) / "1.jpg", 1
     library.add(source / "[01].j*" if kind == "pattern" else source)
     assert verify(library.folder) == []
     away = source.rename(tmp_path / source.name)
@@ -687,10 +683,7 @@ def test_a_source_that_is_gone_is_named_once_and_leads_on(library: LibraryFactor
 
 
 def test_remedy_for_a_photo_looks_at_what_it_was_added_by_alone(library: LibraryFactory, tmp_path: Path) -> None:
-    album = tmp_path / "album"
-    (album / "summer").mkdir(parents=True)
-    for place in ("winter.jpg", "summer/1.jpg", "summer/2.png"):
-        (album / place).write_bytes(photo_bytes(len(place)))
+    album = put_named(tmp_path / "album", "winter.jpg", "summer/1.jpg", "summer/2.png")
     library.add(album, exclude=["*.png"])
     (album / "summer" / "1.jpg").unlink()
     assert [remedy for *_, remedy in found_by(library)] == [f"`aliens add {album}`"]
@@ -726,14 +719,10 @@ def test_what_matches_a_pattern_no_more_may_be_forgotten(library: LibraryFactory
 def in_parts(album: Path, kind: str) -> tuple[Path, Path]:
     """Make three folders or tars of two photos each in a folder; return it and the second of them."""
     for number in range(3):
-        photos = {f"{n}.jpg": photo_bytes(10 * number + n) for n in range(2)}
-        album.mkdir(exist_ok=True)
+        folder = fill_folder(album / f"{number}", range(10 * number, 10 * number + 2))
         if kind == "tar":
-            write_tar(album / f"{number}.tar", photos)
-            continue
-        (album / f"{number}").mkdir()
-        for name, content in photos.items():
-            (album / f"{number}" / name).write_bytes(content)
+            write_tar(album / f"{number}.tar", {path.name: path.read_bytes() for path in folder.iterdir()})
+            shutil.rmtree(folder)
     return album, album / ("1.tar" if kind == "tar" else "1")
 
 
@@ -810,10 +799,7 @@ def test_vanished_photo_of_a_lost_segment_is_encoded_again_when_it_is_back(
 
 @pytest.mark.sqlite
 def test_row_that_points_nowhere_is_named(library: LibraryFactory, segments: Path) -> None:
-    with session_of(library.folder) as session:
-        session.execute(text("PRAGMA foreign_keys = OFF"))
-        session.execute(text("UPDATE photo SET hotel_id = 404 WHERE id = 4"))
-        session.commit()
+    execute(library, "PRAGMA foreign_keys = OFF", "UPDATE photo SET hotel_id = 404 WHERE id = 4")
     ((part, told, remedy),) = found_by(library)
     assert (part, remedy) == ("database", restoring(library.folder.database_file))
     assert told == "row 4 of table photo points to a row of hotel that is not there"
@@ -917,9 +903,7 @@ def test_values_that_make_no_sense_are_named(library: LibraryFactory, segments: 
 
 @pytest.mark.sqlite
 def test_whoever_reads_json_that_a_bit_made_unreadable_says_so(library: LibraryFactory, segments: Path) -> None:
-    with session_of(library.folder) as session:
-        session.execute(text("UPDATE scan SET counts = substr(counts, 2)"))
-        session.commit()
+    execute(library, "UPDATE scan SET counts = substr(counts, 2)")
     with session_of(library.folder) as session, pytest.raises(LibraryError, match="a value of it is no JSON"):
         session.scalars(select(Scan.counts)).all()
 
@@ -1007,9 +991,7 @@ def test_progress_is_told_every_thousand_photos(library: LibraryFactory, tmp_pat
 
 
 def test_progress_is_told_of_the_vectors_that_are_read(stocked: LibraryFactory, tmp_path: Path) -> None:
-    (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "one.jpg").write_bytes(photo_bytes(50))
-    stocked.add(tmp_path / "more")
+    stocked.add(fill_folder(tmp_path / "more", [50]))
     told: list[Step] = []
     verify(stocked.folder, told.append)
     assert told == [Step("verifying vectors", 10, 11), Step("verifying vectors", 11, 11)]

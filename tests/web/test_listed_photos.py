@@ -8,8 +8,9 @@ import pytest
 
 from base import remote
 from db.photo_rows import all_photos
-from tests.conftest import LibraryFactory, photo_bytes
+from tests.conftest import LibraryFactory
 from tests.file_server import serving_files
+from tests.indexer.conftest import put_named
 from tests.web.conftest import client_of
 from web.jobs.allowed_places import AllowedPlaces
 from web.web_settings import WebSettings
@@ -21,10 +22,8 @@ def test_pages_show_listed_photos_and_what_the_list_says(
     monkeypatch.setattr(remote, "PAUSES_S", ())
     monkeypatch.setattr("web.pages.photo_page.has_desktop", lambda: True)
     monkeypatch.setenv("ALIENS_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "web").mkdir()
     (tmp_path / "lists").mkdir()
-    (tmp_path / "web" / "far.jpg").write_bytes(photo_bytes(1))
-    (tmp_path / "near.jpg").write_bytes(photo_bytes(2))
+    put_named(tmp_path, "web/far.jpg", "near.jpg")
     hostile = "<script>alert(1)</script>"
     with serving_files(tmp_path / "web") as server:
         with (tmp_path / "lists" / "list.csv").open("w", newline="") as file:

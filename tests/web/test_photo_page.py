@@ -41,7 +41,6 @@ def test_the_page_says_what_is_known(client: TestClient, tagged_library: Library
     for said in (record.hotel_name, record.chain_name, tags[0].tag, "350 × 233 px", "travel website", "its hotel"):
         assert str(said) in text
     searched = re.search(r'<li class="tag has">\s*<a href="/\?q=([^"]*)"', text)
-    assert searched is not None
     assert photo_id in [hit.photo_id for hit in tagged_library.search(f"a room {unquote_plus(searched[1])}", k=240)]
     shown = re.search(r'<code id="path">([^<]*)', text)
     assert shown is not None and record.path.endswith(shown[1].partition("/")[2])
@@ -191,7 +190,6 @@ def test_the_quick_view_is_near_the_exact_one(samples: Path) -> None:
     By Viénot's matrix (1999) the median would be 3.9 dE2000.
     """
     values = re.search(r'feColorMatrix values="([^"]*)"', (TEMPLATES / "photo.html").read_text(encoding="utf-8"))
-    assert values is not None
     matrix = np.array(values[1].split(), np.float32).reshape(4, 5)[:3, :3]
     bluish, fold, direction = projections()
     assert np.abs(matrix - (bluish + np.outer(direction, fold))).max() < 1e-5

@@ -3,9 +3,6 @@
 import io
 import os
 import sqlite3
-import struct
-import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,15 +17,11 @@ from aliens.library import Library
 from db.models import Photo, Scan
 from db.picture_rows import PictureFile
 from tests.conftest import LibraryFactory, photo_bytes
+from tests.embedding.conftest import encoded, png
+from tests.indexer.conftest import write_tar
 from tests.web.conftest import client_of
 from web.thumbnail_store import ThumbnailStore
 from web.thumbnails import TALLEST, WIDTHS_PX, NoPicture, fitting, is_small_jpeg, looked_up, placeholder_of, webp
-
-
-def saved(image: Image.Image, file_format: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, file_format, **options)
-    return file.getvalue()
 
 
 def halves(size: tuple[int, int]) -> Image.Image:
@@ -41,31 +34,19 @@ def halves(size: tuple[int, int]) -> Image.Image:
 def turned(image: Image.Image, orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return saved(image, "JPEG", exif=exif, quality=95)
-
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that says that it is this large, and has no pixels to speak of."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 9)) + chunk(b"IEND", b"")
-    )
+    return encoded(image, "JPEG", exif=exif, quality=95)
 
 
 ODD = {
     "turned.jpg": turned(halves((600, 400)), 6),
-    "cmyk.jpg": saved(halves((600, 400)).convert("CMYK"), "JPEG"),
-    "deep.png": saved(Image.fromarray(np.full((400, 600), 40_000, np.uint16)), "PNG"),
-    "clear.png": saved(Image.new("RGBA", (600, 400), (0, 0, 255, 0)), "PNG"),
-    "tall.png": saved(Image.new("RGB", (60, 9_000), "green"), "PNG"),
-    "wide.png": saved(halves((3_000, 20)), "PNG"),
+    "cmyk.jpg": encoded(halves((600, 400)).convert("CMYK"), "JPEG"),
+    "deep.png": encoded(Image.fromarray(np.full((400, 600), 40_000, np.uint16)), "PNG"),
+    "clear.png": encoded(Image.new("RGBA", (600, 400), (0, 0, 255, 0)), "PNG"),
+    "tall.png": encoded(Image.new("RGB", (60, 9_000), "green"), "PNG"),
+    "wide.png": encoded(halves((3_000, 20)), "PNG"),
     "small.jpg": photo_bytes(1),
     "grey.jpg": photo_bytes(2, mode="L"),
-    "profile.png": saved(
+    "profile.png": encoded(
         halves((600, 400)), "PNG", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     ),
 }
@@ -81,12 +62,7 @@ def odd(library: LibraryFactory, tmp_path: Path) -> Iterator[Odd]:
     folder.mkdir()
     for name, data in ODD.items():
         (folder / name).write_bytes(data)
-    with tarfile.open(folder / "more.tar", "w") as tar:
-        for seed in (11, 12):
-            data = photo_bytes(seed, (700, 500), "PNG")
-            member = tarfile.TarInfo(f"rooms/{seed}.png")
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
+    write_tar(folder / "more.tar", {f"rooms/{seed}.png": photo_bytes(seed, (700, 500), "PNG") for seed in (11, 12)})
     library.add(folder)
     opened = library.open()
     ids = {Path(hit.member or hit.path).name: hit.photo_id for hit in opened.search("a", k=100, copies=True)}
@@ -165,8 +141,7 @@ def test_a_photo_that_is_gone_or_another_one(odd: Odd) -> None:
     assert (in_page.status_code, in_page.headers["content-type"]) == (404, "image/svg+xml")
     assert in_page.headers["cache-control"] == "no-store"
     assert client.get(f"/api/v1/photos/{ids['cmyk.jpg']}/image").status_code == 200  # the same bytes, touched
-    with tarfile.open(folder / "more.tar", "w"):
-        pass
+    write_tar(folder / "more.tar", {})
     assert client.get(f"/api/v1/photos/{ids['12.png']}/image").status_code == 404
     library.add(folder)
     assert picture(client, ids["turned.jpg"]).getpixel((9, 9)) == (0, 0, 0)
@@ -229,7 +204,7 @@ def test_bombs_and_impostors_are_no_pictures(library: LibraryFactory, photos: Pa
     """Bytes that change under their names are compared first; what was never decoded is refused by its header."""
     (photos / "00.jpg").write_bytes(b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>")
     (photos / "01.jpg").write_bytes(b"<html><script>alert(1)</script></html>")
-    (photos / "02.png").write_bytes(png_header(60_000, 60_000))
+    (photos / "02.png").write_bytes(png(60_000, 60_000, bytes(9)))
     assert library.add(photos).run.failed == 3
     opened = library.open()
     with client_of(opened) as client:

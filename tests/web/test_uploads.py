@@ -21,9 +21,9 @@ from aliens.library import Library
 from base.errors import PhotoError
 from embedding.decode import open_image
 from tests.conftest import photo_bytes
+from tests.embedding.conftest import encoded, png
 from tests.photo_files import heic
 from tests.web.conftest import client_of
-from tests.web.test_pictures import png_header, saved
 from web.app import make_app
 from web.uploads import (
     AT_ONCE,
@@ -89,7 +89,7 @@ def test_what_is_no_photo_is_refused_by_name(encoding: TestClient) -> None:
         b"\xff\xd8\xff<script>": (422, "cannot be used"),
         b"RIFF\0\0\0\0WEBPVP8 ": (422, "cannot be used"),
         b"RIFF\0\0\0\0WAVEfmt ": (415, "no photo"),
-        png_header(60_000, 60_000): (413, "more than 50 megapixels"),
+        png(60_000, 60_000, bytes(9)): (413, "more than 50 megapixels"),
         bytes(20_000_001): (413, "more than 20 MB"),
     }
     for data, (status, said) in refused.items():
@@ -192,7 +192,7 @@ def test_a_dead_process_is_replaced() -> None:
         assert process.encode(data)[0].size == (96, 64)
         assert process.pids != [pid]
         with pytest.raises(PhotoError, match="over the cap"):
-            process.encode(saved(Image.new("RGB", (200, 200)), "PNG"))
+            process.encode(encoded(Image.new("RGB", (200, 200)), "PNG"))
         process._end_if_idle()
         assert process.pids == []
     finally:
