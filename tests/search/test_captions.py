@@ -88,10 +88,9 @@ def vectors_by_path(folder: LibraryFolder) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def folder(library: LibraryFactory, photos: Path) -> LibraryFolder:
+def folder(stocked: LibraryFactory) -> LibraryFolder:
     """A library of the ten small photos."""
-    library.add(photos)
-    return library.folder
+    return stocked.folder
 
 
 @pytest.fixture
@@ -373,13 +372,12 @@ def test_captions_may_be_a_column_of_a_table(tmp_path: Path, name: str) -> None:
     assert read_captions(tmp_path / name) == ["a bed; une salle à manger", "a pool, outside"]
 
 
-def test_captions_that_were_exported_are_chosen_from(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    library.add(photos)
+def test_captions_that_were_exported_are_chosen_from(stocked: LibraryFactory, tmp_path: Path) -> None:
     choose_captions(
-        library.folder, ["a pool", "ein Bad – außen"], load_encoder=lambda model: library.encoder, source="list"
+        stocked.folder, ["a pool", "ein Bad – außen"], load_encoder=lambda model: stocked.encoder, source="list"
     )
     for name in ("captions.xlsx", "captions.csv"):
-        with session_of(library.folder) as session:
+        with session_of(stocked.folder) as session:
             export_captions(session, tmp_path / name)
         assert set(read_captions(tmp_path / name)) <= {"a pool", "ein Bad – außen"}
 

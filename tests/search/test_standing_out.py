@@ -86,9 +86,8 @@ def test_photos_are_looked_for_without_it(sample_library: Library) -> None:
     assert sample_library.search("a giraffe", more_like=[1]).stands_out is None
 
 
-def test_whoever_takes_a_querys_photos_is_told(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    library.add(photos)
-    opened, notes = library.open(), list[str]()
+def test_whoever_takes_a_querys_photos_is_told(stocked: LibraryFactory, tmp_path: Path) -> None:
+    opened, notes = stocked.open(), list[str]()
     query = next(word for word in map(str, range(99)) if opened.search(word).stands_out is False)
     assert list(opened.stream(query, min_score=-1, tell=notes.append))
     assert notes == [NOTHING]
