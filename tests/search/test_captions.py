@@ -2,7 +2,6 @@ import csv
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import openpyxl
@@ -16,6 +15,7 @@ from base.settings import LibraryFolder
 from db.caption_rows import captions_of, find_set, forget_captions
 from db.models import Photo
 from embedding.decode import Preprocessing
+from embedding.encoder import Encoder
 from search import captions as captioning
 from search.captions import best_columns, export_captions, read_captions
 from tests.by_folder import (
@@ -28,9 +28,6 @@ from tests.by_folder import (
     session_of,
 )
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes, raising
-
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
 
 LINES = [f"caption number {number}" for number in range(30)]
 Captions = dict[str, list[tuple[str, float | None, str]]]
@@ -332,7 +329,7 @@ def test_captions_that_are_forgotten_are_chosen_anew(folder: LibraryFolder) -> N
 
 
 def test_real_captions_fit_their_photos(
-    sample_library: Library, starter: "OpenClipEncoder", sample_tags: dict[int, set[str]], tmp_path: Path
+    sample_library: Library, starter: Encoder, sample_tags: dict[int, set[str]], tmp_path: Path
 ) -> None:
     folder = LibraryFolder(Path(shutil.copytree(sample_library.folder.root, tmp_path / "library")))
     captions = {
