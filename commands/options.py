@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -282,29 +283,20 @@ def is_option(word: str, known: Collection[str]) -> bool:
 
 
 Sort = Literal["score", "date", "hotel"]
-LOOKED_FOR, LISTED, KEPT = "What to look for", "Which photos are listed", "Searches to keep"
+looked_for, listed, kept = (
+    partial(typer.Option, rich_help_panel=panel)
+    for panel in ("What to look for", "Which photos are listed", "Searches to keep")
+)
 
-ImageOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Look for photos like this file.", rich_help_panel=LOOKED_FOR)
-]
-LikeOption = Annotated[
-    str | None, typer.Option(metavar="PHOTO", help="Look for photos like this one.", rich_help_panel=LOOKED_FOR)
-]
+ImageOption = Annotated[Path | None, looked_for(metavar="FILE", help="Look for photos like this file.")]
+LikeOption = Annotated[str | None, looked_for(metavar="PHOTO", help="Look for photos like this one.")]
 MoreLikeOption = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="PHOTO,PHOTO",
-        help="Photos that are what was meant: look more like them. May be repeated.",
-        rich_help_panel=LOOKED_FOR,
-    ),
+    looked_for(metavar="PHOTO,PHOTO", help="Photos that are what was meant: look more like them. May be repeated."),
 ]
 LessLikeOption = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="PHOTO,PHOTO",
-        help="Photos that are not: look less like them. May be repeated.",
-        rich_help_panel=LOOKED_FOR,
-    ),
+    looked_for(metavar="PHOTO,PHOTO", help="Photos that are not: look less like them. May be repeated."),
 ]
 
 
@@ -331,71 +323,39 @@ def photos_named(option: str, values: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(part.strip() if not os.path.exists(part) else part for part in named)
 
 
-KOption = Annotated[int, typer.Option("-n", "-k", metavar="N", help="How many photos.", rich_help_panel=LISTED)]
-PageOption = Annotated[
-    int, typer.Option(metavar="N", min=1, help="Which page of as many photos.", rich_help_panel=LISTED)
-]
+KOption = Annotated[int, listed("-n", "-k", metavar="N", help="How many photos.")]
+PageOption = Annotated[int, listed(metavar="N", min=1, help="Which page of as many photos.")]
 CopiesOption = Annotated[
     bool,
-    typer.Option(
-        "--copies/--no-copies",
-        help="List copies of a photo as well: the same file, or the same picture in another.",
-        rich_help_panel=LISTED,
+    listed(
+        "--copies/--no-copies", help="List copies of a photo as well: the same file, or the same picture in another."
     ),
 ]
-PerHotelOption = Annotated[
-    int | None, typer.Option(metavar="N", help="At most N photos of a hotel.", rich_help_panel=LISTED)
-]
-PerChainOption = Annotated[
-    int | None, typer.Option(metavar="N", help="At most N photos of a chain.", rich_help_panel=LISTED)
-]
+PerHotelOption = Annotated[int | None, listed(metavar="N", help="At most N photos of a hotel.")]
+PerChainOption = Annotated[int | None, listed(metavar="N", help="At most N photos of a chain.")]
 DiverseOption = Annotated[
-    float,
-    typer.Option(
-        metavar="0..1",
-        help="Avoid photos that resemble those before them: 0 not at all, 1 most.",
-        rich_help_panel=LISTED,
-    ),
+    float, listed(metavar="0..1", help="Avoid photos that resemble those before them: 0 not at all, 1 most.")
 ]
-SortOption = Annotated[
-    Sort, typer.Option(help="The order in which the photos found are shown.", rich_help_panel=LISTED)
-]
+SortOption = Annotated[Sort, listed(help="The order in which the photos found are shown.")]
 ByOption = Annotated[
-    Literal["photo", "hotel"],
-    typer.Option("--by", help="What is ranked: photos, or hotels by their best photos.", rich_help_panel=LISTED),
+    Literal["photo", "hotel"], listed("--by", help="What is ranked: photos, or hotels by their best photos.")
 ]
-UntilStopOption = Annotated[
-    bool, typer.Option("--until-stop/--no-until-stop", help="End at the suggested stop line.", rich_help_panel=LISTED)
-]
-MinScoreOption = Annotated[
-    float | None, typer.Option(metavar="COSINE", help="Leave out photos of a lower score.", rich_help_panel=LISTED)
-]
+UntilStopOption = Annotated[bool, listed("--until-stop/--no-until-stop", help="End at the suggested stop line.")]
+MinScoreOption = Annotated[float | None, listed(metavar="COSINE", help="Leave out photos of a lower score.")]
 AllOption = Annotated[
-    bool,
-    typer.Option(
-        "--all/--no-all",
-        help="Every photo above --min-score, or else above the stop line, however many.",
-        rich_help_panel=LISTED,
-    ),
+    bool, listed("--all/--no-all", help="Every photo above --min-score, or else above the stop line, however many.")
 ]
 AfterOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="CURSOR",
-        help="Go on behind a hit, by its cursor in --json, whatever was added meanwhile.",
-        rich_help_panel=LISTED,
-    ),
+    listed(metavar="CURSOR", help="Go on behind a hit, by its cursor in --json, whatever was added meanwhile."),
 ]
-SaveOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Keep this search under a name.", rich_help_panel=KEPT)
-]
+SaveOption = Annotated[str | None, kept(metavar="NAME", help="Keep this search under a name.")]
 SavedOption = Annotated[
     str | None,
-    typer.Option(
+    kept(
         metavar="NAME",
         autocompletion=completing("saved"),
         help="Search as saved; options given beside it go first. A limit that was saved is lifted by a large number.",
-        rich_help_panel=KEPT,
     ),
 ]
 ExactOption = Annotated[

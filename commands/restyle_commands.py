@@ -166,8 +166,8 @@ def row_of(result: "Result") -> tuple[object, ...]:
     )
 
 
-WHICH, HOW, GOOD, WHERE = "Which photos", "How they are made", "What is good enough", "What becomes of them"
-BEFORE = "Before the first photo"
+PANELS = ("Which photos", "How they are made", "What is good enough", "What becomes of them", "Before the first photo")
+which, how, good, where, before = (partial(typer.Option, rich_help_panel=panel) for panel in PANELS)
 KEPT = "stopped: the results so far are kept; the same command goes on from here"
 
 
@@ -181,155 +181,92 @@ def restyle(
             help="Photos of the library, by number, as searches show them, or path.",
         ),
     ] = None,
-    manifest: Annotated[
-        Path | None,
-        typer.Option(metavar="PICKS.toml", help="What `aliens candidates` picked.", rich_help_panel=WHICH),
-    ] = None,
-    query: Annotated[
-        str | None,
-        typer.Option("--query", "-q", metavar="TEXT", help="The best hits of a search.", rich_help_panel=WHICH),
-    ] = None,
-    n: Annotated[
-        int, typer.Option("-n", "-k", metavar="N", min=1, help="How many hits, with --query.", rich_help_panel=WHICH)
-    ] = 6,
+    manifest: Annotated[Path | None, which(metavar="PICKS.toml", help="What `aliens candidates` picked.")] = None,
+    query: Annotated[str | None, which("--query", "-q", metavar="TEXT", help="The best hits of a search.")] = None,
+    n: Annotated[int, which("-n", "-k", metavar="N", min=1, help="How many hits, with --query.")] = 6,
     engine: Annotated[
         str | None,
-        typer.Option(
+        how(
             envvar="ALIENS_ENGINE",
             autocompletion=completing(known=ENGINES),
             help="sd15, sdxl, klein, a model's name on the hub or its folder: diffusion. No weights: regrade, colours "
             "alone; grow, drawn plants too. Default: the manifest's, or sd15.",
-            rich_help_panel=HOW,
         ),
     ] = None,
     palette: Annotated[
         str | None,
-        typer.Option(
+        how(
             autocompletion=completing(folder="restyle/palettes"),
             help="fern, emerald, lagoon, moss or your own .toml file (default: the manifest's, or fern).",
-            rich_help_panel=HOW,
         ),
     ] = None,
-    preset: Annotated[
-        Literal["lcm", "turbo"] | None, typer.Option(help="Few steps, for CPUs.", rich_help_panel=HOW)
-    ] = None,
+    preset: Annotated[Literal["lcm", "turbo"] | None, how(help="Few steps, for CPUs.")] = None,
     control: Annotated[
         list[str] | None,
-        typer.Option(
+        how(
             metavar="NAME[=WEIGHTS]",
             help="What holds the picture to its photo: softedge, edges, lines, depth, tile; may be repeated.",
-            rich_help_panel=HOW,
         ),
     ] = None,
     prompt: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="What is to be painted; by default of the photo's tags and caption.",
-            rich_help_panel=HOW,
-        ),
+        str | None, how(metavar="TEXT", help="What is to be painted; by default of the photo's tags and caption.")
     ] = None,
     negative_prompt: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="What must not be seen; by default the palette's.", rich_help_panel=HOW),
+        str | None, how(metavar="TEXT", help="What must not be seen; by default the palette's.")
     ] = None,
     strength: Annotated[
         float | None,
-        typer.Option(
+        how(
             metavar="N",
             min=0,
             max=1,
             help="The strongest change that is tried, 0 to 1 (default: 0.75; regrade, grow 1).",
-            rich_help_panel=HOW,
         ),
     ] = None,
     seed: Annotated[
         int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            max=(1 << 32) - 1,
-            help="The number that chance begins with: the same gives the same.",
-            rich_help_panel=HOW,
-        ),
+        how(metavar="N", min=0, max=(1 << 32) - 1, help="The number that chance begins with: the same gives the same."),
     ] = 0,
     seeds: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="How many other beginnings are tried where it is nearly too much.",
-            rich_help_panel=HOW,
-        ),
+        int, how(metavar="N", min=0, help="How many other beginnings are tried where it is nearly too much.")
     ] = 3,
     longest_px: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=64,
-            help="The longer side (default: 768 sd15, 1024 others, regrade and grow 2048).",
-            rich_help_panel=HOW,
-        ),
+        how(metavar="N", min=64, help="The longer side (default: 768 sd15, 1024 others, regrade and grow 2048)."),
     ] = None,
-    offload: Annotated[
-        bool, typer.Option("--offload", help="Less memory on the device, and slower.", rich_help_panel=HOW)
-    ] = False,
+    offload: Annotated[bool, how("--offload", help="Less memory on the device, and slower.")] = False,
     device: options.DeviceOption = "auto",
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
-        typer.Option(envvar="ALIENS_PRECISION", help="How exactly the engine computes.", rich_help_panel=HOW),
+        how(envvar="ALIENS_PRECISION", help="How exactly the engine computes."),
     ] = "auto",
     floor: Annotated[
         float | None,
-        typer.Option(
+        good(
             metavar="N",
             min=0,
             max=1,
             help="How much of the outlines must stay, 0 to 1 (default: measured on the library's own photos).",
-            rich_help_panel=GOOD,
         ),
     ] = None,
-    budget: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="At most so long a photo.", rich_help_panel=GOOD)
-    ] = None,
-    file_format: Annotated[
-        Literal["png", "jpg"], typer.Option("--format", help="Of the files.", rich_help_panel=WHERE)
-    ] = "png",
+    budget: Annotated[float | None, good(min=0, metavar="SECONDS", help="At most so long a photo.")] = None,
+    file_format: Annotated[Literal["png", "jpg"], where("--format", help="Of the files.")] = "png",
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FOLDER",
-            help="Also copy results there, named by photo, palette and engine.",
-            rich_help_panel=WHERE,
-        ),
+        where("--output", "-o", metavar="FOLDER", help="Also copy results there, named by photo, palette and engine."),
     ] = None,
-    add: Annotated[
-        bool,
-        typer.Option(
-            "--add", help="Let searches find them that ask for kind:restyled or kind:any.", rich_help_panel=WHERE
-        ),
-    ] = False,
-    html: Annotated[
-        Path | None, typer.Option(metavar="PAGE.html", help="Also write a page to look at.", rich_help_panel=WHERE)
-    ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Make anew what was made before.", rich_help_panel=WHERE)
-    ] = False,
+    add: Annotated[bool, where("--add", help="Let searches find them that ask for kind:restyled or kind:any.")] = False,
+    html: Annotated[Path | None, where(metavar="PAGE.html", help="Also write a page to look at.")] = None,
+    again: Annotated[bool, where("--again", help="Make anew what was made before.")] = False,
     check: Annotated[
         str | None,
-        typer.Option(
+        before(
             metavar="ENGINE",
             autocompletion=completing(known=ENGINES),
             help="Restyle nothing: say what an engine needs, what this machine has, and paint one small photo.",
-            rich_help_panel=BEFORE,
         ),
     ] = None,
-    fetch: Annotated[
-        bool,
-        typer.Option("--fetch", help="With --check: fetch the weights that are missing.", rich_help_panel=BEFORE),
-    ] = False,
+    fetch: Annotated[bool, before("--fetch", help="With --check: fetch the weights that are missing.")] = False,
     explain: options.FiguresOption = False,
     json: options.JsonOption = False,
     library: options.LibraryOption = LIBRARY,

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # side by side: the cores are shared out
     for library_name in ("OMP", "OPENBLAS", "MKL"):  # which read this once, when they are imported
@@ -31,12 +31,10 @@ from base.settings import LibraryFolder, asset
 from db.catalog import new_session
 from db.models import CaptionSet, HotelChoice, QuizGame, Restyling, SavedSearch, TaggingRun, TagLabel, VocabularyText
 from embedding.decode import Preprocessing
+from embedding.encoder import Encoder
 from indexer.add import AddReport
 from tests.milvus_server import MilvusServer, started
 from tests.postgres import ON_POSTGRES, EveryLibrary, Server, missing
-
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
 
 # A busy machine fails no test; where CI is set, the examples are the same each time, so that more of them show no more.
 hypothesis.settings.register_profile(
@@ -302,7 +300,7 @@ def ctrl_c() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def starter() -> "OpenClipEncoder":
+def starter() -> Encoder:
     """The embedded model."""
     from embedding.open_clip_encoder import OpenClipEncoder
 
@@ -333,7 +331,7 @@ def sample_tags(samples: Path) -> dict[int, set[str]]:
 
 
 @pytest.fixture(scope="session")
-def embedded_samples(tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", samples: Path) -> Path:
+def embedded_samples(tmp_path_factory: pytest.TempPathFactory, starter: Encoder, samples: Path) -> Path:
     """A library of the sample hotels, embedded by the embedded model: to be copied and not to be changed."""
 
     def embed(root: Path) -> None:
@@ -345,7 +343,7 @@ def embedded_samples(tmp_path_factory: pytest.TempPathFactory, starter: "OpenCli
 
 @pytest.fixture(scope="session")
 def sample_library(
-    tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", embedded_samples: Path
+    tmp_path_factory: pytest.TempPathFactory, starter: Encoder, embedded_samples: Path
 ) -> Iterator[Library]:
     """The sample hotels, embedded by the embedded model and opened for searching."""
     root = shutil.copytree(embedded_samples, tmp_path_factory.mktemp("samples") / "library")

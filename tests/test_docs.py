@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import typer
@@ -17,10 +17,8 @@ from typer.models import CommandInfo, TyperInfo
 import aliens
 import cli
 from base import __version__
+from embedding.encoder import Encoder
 from tests.conftest import some_samples
-
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
 
 ROOT = Path(__file__).parents[1]
 README, PYTHON = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/python.md"))
@@ -65,7 +63,7 @@ def examples_of(guide: str) -> str:
     return "\n".join(found[:1] if guide == "restyling" else found)
 
 
-def begin_in(folder: Path, starter: "OpenClipEncoder", monkeypatch: pytest.MonkeyPatch) -> None:
+def begin_in(folder: Path, starter: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in a folder, with the starter in the place of any model."""
     from embedding.open_clip_encoder import OpenClipEncoder
 
@@ -176,7 +174,7 @@ def test_the_readme_is_short() -> None:
 def test_the_examples_of_the_readme_run_one_after_the_other(
     tmp_path: Path,
     samples: Path,
-    starter: "OpenClipEncoder",
+    starter: Encoder,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

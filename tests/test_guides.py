@@ -13,7 +13,6 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +20,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import aliens
+from embedding.encoder import Encoder
 from tests.conftest import made_once, some_samples
 from tests.test_docs import GUIDES, ROOT, begin_in, blocks, type_shown
 from tests.tiny_hotels50k import results_text, write_lists, write_photos
-
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
 
 # What a command holds that is not run, and why.
 NOT_RUN = {
@@ -71,7 +68,7 @@ def write_rows(path: str, head: str, rows: Iterator[str]) -> None:
 
 
 @pytest.fixture(scope="session")
-def tagged(tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", samples: Path) -> Path:
+def tagged(tmp_path_factory: pytest.TempPathFactory, starter: Encoder, samples: Path) -> Path:
     """A tagged library of some sample hotels, to be copied and not to be changed."""
 
     def make(root: Path) -> None:
@@ -121,7 +118,7 @@ def test_the_examples_of_a_page_run(
     tmp_path: Path,
     tagged: Path,
     samples: Path,
-    starter: "OpenClipEncoder",
+    starter: Encoder,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

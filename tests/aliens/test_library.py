@@ -321,11 +321,10 @@ def test_a_library_of_a_later_version_is_refused(library: LibraryFactory) -> Non
     assert left == []
 
 
-def test_no_library_is_made_over_another(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    with pytest.raises(LibraryError, match=rf"{library.folder.root} is a library already: add photos to it"):
-        aliens.create(library.folder.root, encoder=FakeEncoder("other-00000000"))
-    with library.open() as opened:
+def test_no_library_is_made_over_another(stocked: LibraryFactory, photos: Path) -> None:
+    with pytest.raises(LibraryError, match=rf"{stocked.folder.root} is a library already: add photos to it"):
+        aliens.create(stocked.folder.root, encoder=FakeEncoder("other-00000000"))
+    with stocked.open() as opened:
         assert (opened.model.key, opened.info().photos["embedded"]) == ("fake-00000000", 10)
 
 

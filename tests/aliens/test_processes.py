@@ -7,18 +7,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import aliens
 from aliens import LibraryError
 from base.settings import LibraryFolder
+from embedding.encoder import Encoder
 from restyle.picks import read_picks
 from tests.conftest import FakeEncoder, LibraryFactory
-
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
 
 ROOT = Path(__file__).parents[2]
 LONGEST_S = 300  # of a child that answers in moments, or never
@@ -103,7 +100,7 @@ print(json.dumps({" ".join(key): value for key, value in said.items()}))
 
 
 @pytest.fixture(scope="module")
-def tagged(tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", samples: Path) -> Path:
+def tagged(tmp_path_factory: pytest.TempPathFactory, starter: Encoder, samples: Path) -> Path:
     """A tagged library of sample photos with the embedded model, and its text tower."""
     folder = tmp_path_factory.mktemp("processes")
     (folder / "photos").mkdir()

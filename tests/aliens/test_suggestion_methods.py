@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
@@ -13,19 +12,15 @@ from PIL import Image
 import aliens
 from aliens.library import Library
 from base.errors import OutputError, QueryError
+from embedding.encoder import Encoder
 from search.tags.suggesting import PromptSuggestions
 from search.tags.uncovered import UncoveredWords
 from search.tags.vocabulary import read_vocabulary
 from tests.conftest import fill_folder
 
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
-
 
 @pytest.fixture(scope="module")
-def hotels(
-    tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", embedded_samples: Path
-) -> Iterator[Library]:
+def hotels(tmp_path_factory: pytest.TempPathFactory, starter: Encoder, embedded_samples: Path) -> Iterator[Library]:
     """The sample hotels, tagged with the case study's vocabulary."""
     root = shutil.copytree(embedded_samples, tmp_path_factory.mktemp("suggest") / "library")
     with aliens.open(root, encoder=starter) as library:
@@ -184,7 +179,7 @@ def test_a_sheet_shows_what_comes_in_what_goes_and_the_groups(
         hotels.suggestion_sheet(tmp_path / "none.jpg", nothing)
 
 
-def test_a_few_photos_are_too_few(starter: "OpenClipEncoder", tmp_path: Path) -> None:
+def test_a_few_photos_are_too_few(starter: Encoder, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     fill_folder(tmp_path / "photos", range(5))
     with aliens.create(tmp_path / "library", encoder=starter) as library:

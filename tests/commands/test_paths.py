@@ -273,8 +273,7 @@ def test_nothing_is_set_where_a_photo_is_unknown(aliens: Aliens, tagged: Path) -
         ((1, 2), "no tag '2'"),
     ]
     for arguments, words in refused:
-        code, out, err = aliens("tags", "set", *arguments)
-        assert (code, out) == (2, ""), arguments
+        err = aliens.fails(2, "tags", "set", *arguments)
         assert words in err
         assert not HIDDEN.search(err.rstrip("\n"))
     assert labelled("pool") == {}

@@ -6,18 +6,15 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
 
 import aliens
+from embedding.encoder import Encoder
 from tests.conftest import LibraryFactory
 from tests.shell import RUN, Said, Shell, shell_of
 from tests.unwritable import command_without_rights, unwritable
-
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
 
 OLD_LIBRARY = Path(__file__).parents[1] / "data" / "library-0004.tar.xz"
 READING = [
@@ -78,7 +75,7 @@ Answers = dict[str, Said]
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, starter: "OpenClipEncoder", samples: Path) -> Path:
+def root(tmp_path_factory: pytest.TempPathFactory, starter: Encoder, samples: Path) -> Path:
     """A library of a few photos with all that a library can hold, but without the text tower."""
     folder = tmp_path_factory.mktemp("unwritable")
     (folder / "photos").mkdir()

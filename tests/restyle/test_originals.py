@@ -13,18 +13,17 @@ PIXELS = np.full((5, 7, 3), 200, np.uint8)
 
 
 def test_a_folder_that_was_renamed_and_added_anew_holds_the_originals_still(
-    library: LibraryFactory, photos: Path
+    stocked: LibraryFactory, photos: Path
 ) -> None:
-    library.add(photos)
     sha256 = hashlib.sha256((photos / "00.jpg").read_bytes()).hexdigest()
-    with results_of(library.folder) as (session, results):
+    with results_of(stocked.folder) as (session, results):
         result = results.keep(PIXELS, lineage_of(1, source_sha256=sha256))
         assert original_of(session, result).path == str(photos / "00.jpg")
         renamed = photos.rename(photos.with_name("renamed"))
         with pytest.raises(FileNotFoundError):
             original_of(session, result)
-        library.add(renamed)
-    with results_of(library.folder) as (session, _):
+        stocked.add(renamed)
+    with results_of(stocked.folder) as (session, _):
         assert original_of(session, result).path == str(renamed / "00.jpg")
         (renamed / "00.jpg").write_bytes(photo_bytes(99))
         with pytest.raises(PhotoError, match="was changed since"):

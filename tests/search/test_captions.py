@@ -2,7 +2,6 @@ import csv
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import openpyxl
@@ -16,6 +15,7 @@ from base.settings import LibraryFolder
 from db.caption_rows import captions_of, find_set, forget_captions
 from db.models import Photo
 from embedding.decode import Preprocessing
+from embedding.encoder import Encoder
 from search import captions as captioning
 from search.captions import best_columns, export_captions, read_captions
 from tests.by_folder import (
@@ -28,9 +28,6 @@ from tests.by_folder import (
     session_of,
 )
 from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes, raising
-
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
 
 LINES = [f"caption number {number}" for number in range(30)]
 Captions = dict[str, list[tuple[str, float | None, str]]]
@@ -88,10 +85,9 @@ def vectors_by_path(folder: LibraryFolder) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def folder(library: LibraryFactory, photos: Path) -> LibraryFolder:
+def folder(stocked: LibraryFactory) -> LibraryFolder:
     """A library of the ten small photos."""
-    library.add(photos)
-    return library.folder
+    return stocked.folder
 
 
 @pytest.fixture
@@ -333,7 +329,7 @@ def test_captions_that_are_forgotten_are_chosen_anew(folder: LibraryFolder) -> N
 
 
 def test_real_captions_fit_their_photos(
-    sample_library: Library, starter: "OpenClipEncoder", sample_tags: dict[int, set[str]], tmp_path: Path
+    sample_library: Library, starter: Encoder, sample_tags: dict[int, set[str]], tmp_path: Path
 ) -> None:
     folder = LibraryFolder(Path(shutil.copytree(sample_library.folder.root, tmp_path / "library")))
     captions = {
@@ -373,13 +369,12 @@ def test_captions_may_be_a_column_of_a_table(tmp_path: Path, name: str) -> None:
     assert read_captions(tmp_path / name) == ["a bed; une salle à manger", "a pool, outside"]
 
 
-def test_captions_that_were_exported_are_chosen_from(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    library.add(photos)
+def test_captions_that_were_exported_are_chosen_from(stocked: LibraryFactory, tmp_path: Path) -> None:
     choose_captions(
-        library.folder, ["a pool", "ein Bad – außen"], load_encoder=lambda model: library.encoder, source="list"
+        stocked.folder, ["a pool", "ein Bad – außen"], load_encoder=lambda model: stocked.encoder, source="list"
     )
     for name in ("captions.xlsx", "captions.csv"):
-        with session_of(library.folder) as session:
+        with session_of(stocked.folder) as session:
             export_captions(session, tmp_path / name)
         assert set(read_captions(tmp_path / name)) <= {"a pool", "ein Bad – außen"}
 

@@ -18,14 +18,13 @@ def ids(hits: object) -> list[int]:
 
 
 @pytest.fixture
-def opened(library: LibraryFactory, photos: Path) -> Library:
+def opened(stocked: LibraryFactory, photos: Path) -> Library:
     """The photos 1 to 10; 11 and 12 have the bytes of 00.jpg (1), 13 the picture of 01.jpg (2) in other bytes."""
-    library.add(photos)
     for name in ("11.jpg", "12.jpg"):
         shutil.copy(photos / "00.jpg", photos / name)
     (photos / "13.jpg").write_bytes((photos / "01.jpg").read_bytes() + b"and a note")
-    library.add(photos)
-    return library.open()
+    stocked.add(photos)
+    return stocked.open()
 
 
 def test_each_photo_comes_once_with_its_copies_and_k_counts_photos(opened: Library) -> None:

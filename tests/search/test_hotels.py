@@ -39,11 +39,10 @@ def put_into_hotels(library: Library, hotels: dict[int, str | None], of_photo: d
 
 
 @pytest.fixture
-def tagged(library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
+def tagged(stocked: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
     """Ten photos, eight of them of four hotels, tagged."""
-    library.add(photos)
     monkeypatch.chdir(photos.parent)
-    with library.open() as opened:
+    with stocked.open() as opened:
         put_into_hotels(opened, HOTELS, HOTEL_OF_PHOTO)
         opened.tag()
         yield opened
@@ -208,9 +207,8 @@ def test_hotels_that_people_named_are_told_apart_by_their_names(tagged: Library)
     assert tagged.gallery("Lone Inn").hotel_id == 1_000_000_001
 
 
-def test_libraries_without_hotels_or_tags_say_so(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    with library.open() as opened:
+def test_libraries_without_hotels_or_tags_say_so(stocked: LibraryFactory) -> None:
+    with stocked.open() as opened:
         with pytest.raises(QueryError, match="is not tagged yet"):
             opened.hotels()
         opened.tag()
@@ -281,10 +279,9 @@ def test_hotels_that_share_a_photo_each_have_it(library: LibraryFactory, photos:
         assert [hit.score for hit in found] == [pytest.approx(hit.best[0].score) for hit in found]
 
 
-def test_a_hotel_called_as_anothers_number_is_another(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
+def test_a_hotel_called_as_anothers_number_is_another(stocked: LibraryFactory) -> None:
     own = 1_000_000_007
-    with library.open() as opened:
+    with stocked.open() as opened:
         put_into_hotels(opened, {3: "Three", own: "3"}, {1: 3, 2: 3, 3: own})
         everyone = {hit.hotel_id: hit.photos for hit in opened.search_hotels("a pool")}
         assert everyone == {3: 2, own: 1}
@@ -301,21 +298,19 @@ def test_a_hotel_called_as_anothers_number_is_another(library: LibraryFactory, p
 
 
 def test_photos_of_no_hotel_are_left_out_before_they_are_read(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library.add(photos)
-    with library.open() as opened:
-        worst = [hit.photo_id for hit in opened.stream("a pool", min_score=-1)][-2:]
-        put_into_hotels(opened, {1: "A", 2: "B"}, dict(zip(worst, (1, 2), strict=True)))
-        asked = list[int]()
-        search = opened.searcher.search
-        monkeypatch.setattr(opened.searcher, "search", lambda question, k: asked.append(k) or search(question, k))
-        assert [hit.hotel_id for hit in opened.search_hotels("a pool", k=1)] == [1]
-        assert asked[:2] == [1, 1] and len(asked) == 3
-        page = opened.search_hotels("a pool", k=1)
-        assert page.explanation.as_lines()[1] == "filter:  of any hotel (2 of 10 photos)"
-        assert [hit.hotel_id for hit in opened.search_hotels("a pool", k=1, after=page.cursor)] == [2]
-        assert page[0].best[0].photo_id == worst[0]
+    worst = [hit.photo_id for hit in opened.stream("a pool", min_score=-1)][-2:]
+    put_into_hotels(opened, {1: "A", 2: "B"}, dict(zip(worst, (1, 2), strict=True)))
+    asked = list[int]()
+    search = opened.searcher.search
+    monkeypatch.setattr(opened.searcher, "search", lambda question, k: asked.append(k) or search(question, k))
+    assert [hit.hotel_id for hit in opened.search_hotels("a pool", k=1)] == [1]
+    assert asked[:2] == [1, 1] and len(asked) == 3
+    page = opened.search_hotels("a pool", k=1)
+    assert page.explanation.as_lines()[1] == "filter:  of any hotel (2 of 10 photos)"
+    assert [hit.hotel_id for hit in opened.search_hotels("a pool", k=1, after=page.cursor)] == [2]
+    assert page[0].best[0].photo_id == worst[0]
 
 
 def test_sample_hotels_have_what_they_have(

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +13,14 @@ from sqlalchemy import text as sql
 from aliens.library import Library
 from base.errors import QueryError
 from base.settings import LibraryFolder
+from embedding.encoder import Encoder
 from embedding.index.building import IndexChoice
 from search.export.exporter import export_tags
-from search.ranking import Shape
 from search.tags.calibration import TagOptions
 from search.tags.summary import summarise
 from tests.by_folder import (
     choose_captions,
     find_captions,
-    flat,
     found_vectors,
     label_photo,
     list_sets,
@@ -35,9 +34,6 @@ from tests.by_folder import (
 from tests.by_folder import disagreements as verify
 from tests.conftest import LibraryFactory, fill_folder, photo_bytes
 from tests.restyled import keep_results
-
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
 
 QUERIES = (
     "a bathtub",
@@ -54,9 +50,7 @@ QUERIES = (
 
 
 @pytest.fixture(scope="module")
-def samples_copy(
-    sample_library: Library, starter: "OpenClipEncoder", tmp_path_factory: pytest.TempPathFactory
-) -> LibraryFolder:
+def samples_copy(sample_library: Library, starter: Encoder, tmp_path_factory: pytest.TempPathFactory) -> LibraryFolder:
     """The sample hotels with an approximate index, tagged and captioned, and a label; to be copied."""
     folder = LibraryFolder(tmp_path_factory.mktemp("kinds") / "library")
     shutil.copytree(sample_library.folder.root, folder.root)
@@ -69,13 +63,13 @@ def samples_copy(
     return folder
 
 
-def everything(folder: LibraryFolder, encoder: "OpenClipEncoder", out: Path) -> dict[str, Any]:
+def everything(folder: LibraryFolder, encoder: Encoder, out: Path) -> dict[str, Any]:
     """Return all that a library answers when it is not asked for results."""
     answers: dict[str, Any] = {}
     with open_library(folder.root, load_encoder=lambda model: encoder) as library:
         for query in QUERIES:
-            for name, shape in (("", Shape()), ("exact", Shape(exact=True)), ("limited", Shape(per_hotel=1))):
-                results = library.search(query, k=30, **flat(shape))
+            for name, shape in (("", {}), ("exact", {"exact": True}), ("limited", {"per_hotel": 1})):
+                results = library.search(query, k=30, **shape)  # type: ignore[arg-type]
                 explained = asdict(results.explanation) | {"times_ms": None}
                 places = [(hit.photo_id, hit.score, hit.percentile, hit.above_line, hit.kind) for hit in results]
                 answers[f"{query} {name}"] = (places, results.stop_line, results.more, explained)
@@ -95,12 +89,12 @@ def everything(folder: LibraryFolder, encoder: "OpenClipEncoder", out: Path) -> 
     return answers
 
 
-def refuse(*told: object) -> "OpenClipEncoder":
+def refuse(*told: object) -> Encoder:
     raise AssertionError("a photo was left to tag")
 
 
 def test_after_results_were_added_every_answer_is_what_it_was(
-    samples_copy: LibraryFolder, starter: "OpenClipEncoder", tmp_path: Path
+    samples_copy: LibraryFolder, starter: Encoder, tmp_path: Path
 ) -> None:
     folder = LibraryFolder(tmp_path / "library")
     shutil.copytree(samples_copy.root, folder.root)
@@ -114,7 +108,7 @@ def test_after_results_were_added_every_answer_is_what_it_was(
 
 
 def test_a_result_finds_its_photo_first_and_its_photo_finds_it(
-    samples_copy: LibraryFolder, starter: "OpenClipEncoder", tmp_path: Path
+    samples_copy: LibraryFolder, starter: Encoder, tmp_path: Path
 ) -> None:
     folder = LibraryFolder(tmp_path / "library")
     shutil.copytree(samples_copy.root, folder.root)
@@ -207,15 +201,13 @@ def test_pictures_of_the_kinds_that_were_asked_for_come_in_the_order_of_their_sc
     assert [hit.photo_id for hit in found] == [photo_id for photo_id, _ in wanted]
     assert [hit.score for hit in found] == pytest.approx([score for _, score in wanted], abs=1e-6)
     assert [hit.kind for hit in found] == ["photo" if "restyled" not in hit.path else "restyled" for hit in found]
-    paged: list[int] = []
-    after = None
-    while page := mixed.search(f"a room {query}", k=7, **flat(Shape(after=after))):
+    page = mixed.search(f"a room {query}", k=7)
+    paged = [hit.photo_id for hit in page]
+    while page.cursor is not None:
+        page = mixed.search(f"a room {query}", k=7, after=page.cursor)
         paged += [hit.photo_id for hit in page]
-        after = page.cursor
-        if after is None:
-            break
     assert paged == [photo_id for photo_id, _ in wanted]
-    streamed = mixed.stream(f"a room {query}", **flat(Shape(min_score=-1)))
+    streamed = mixed.stream(f"a room {query}", min_score=-1)
     assert [hit.photo_id for hit in streamed] == paged
     order, alone = mixed.order(f"a room {query}"), mixed.order(query)
     assert order.photo_ids.tolist() == paged
@@ -262,18 +254,18 @@ def test_a_page_behind_a_result_goes_on_though_results_come_meanwhile(mixed: Lib
     whole = [hit.photo_id for hit in mixed.search("a room kind:any", k=1000)]
     first = mixed.search("a room kind:any", k=20)
     keep_results(library.folder, [20, 21], library.encoder)
-    rest = mixed.search("a room kind:any", k=1000, **flat(Shape(after=first.cursor)))
+    rest = mixed.search("a room kind:any", k=1000, after=first.cursor)
     assert [hit.photo_id for hit in (*first, *rest)] == whole
     assert len(mixed.search("a room kind:any", k=1000)) == len(whole) + 2
     with pytest.raises(QueryError, match="another"):
-        mixed.search("a room", **flat(Shape(after=first.cursor)))
+        mixed.search("a room", after=first.cursor)
 
 
-@pytest.mark.parametrize("shape", [Shape(per_hotel=1), Shape(diverse=0.5), Shape(sort="hotel")])
-def test_lists_of_both_kinds_can_be_shaped(mixed: Library, shape: Shape) -> None:
-    found = mixed.search("a room kind:any", k=71, **flat(shape))
-    assert {hit.kind for hit in found} == {"photo", "restyled"} or shape.per_hotel
-    assert len({hit.photo_id for hit in found}) == len(found) == (6 if shape.per_hotel else 71)
+@pytest.mark.parametrize(("shape", "count"), [({"per_hotel": 1}, 6), ({"diverse": 0.5}, 71), ({"sort": "hotel"}, 71)])
+def test_lists_of_both_kinds_can_be_shaped(mixed: Library, shape: dict[str, Any], count: int) -> None:
+    found = mixed.search("a room kind:any", k=71, **shape)
+    assert {hit.kind for hit in found} == {"photo", "restyled"} or count == 6
+    assert len({hit.photo_id for hit in found}) == len(found) == count
 
 
 def test_percentiles_and_the_stop_line_are_told_by_the_photos_alone(mixed: Library) -> None:

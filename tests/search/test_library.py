@@ -91,12 +91,9 @@ def test_no_library_says_what_to_do(tmp_path: Path) -> None:
         open_library(tmp_path / "nothing")
 
 
-def test_the_library_is_found_by_the_environment(
-    library: LibraryFactory, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    library.add(photos)
-    monkeypatch.setenv("ALIENS_LIBRARY", str(library.folder.root))
-    with open_library(load_encoder=lambda model: library.encoder) as opened:
+def test_the_library_is_found_by_the_environment(stocked: LibraryFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALIENS_LIBRARY", str(stocked.folder.root))
+    with open_library(load_encoder=lambda model: stocked.encoder) as opened:
         assert len(opened.search("pool")) == 10
 
 
@@ -109,17 +106,16 @@ def test_photos_added_while_it_is_open_are_found(library: LibraryFactory, opened
 
 @pytest.mark.parametrize("spoil", [lambda file: file.write_bytes(file.read_bytes()[:100]), Path.unlink])
 def test_a_segment_that_is_damaged_or_absent_is_named_with_the_remedy(
-    library: LibraryFactory, photos: Path, spoil: Callable[[Path], object]
+    stocked: LibraryFactory, photos: Path, spoil: Callable[[Path], object]
 ) -> None:
-    library.add(photos)
-    before = [hit.photo_id for hit in library.open().search("pool")]
-    (file,) = library.folder.vectors(library.encoder.key).iterdir()
+    before = [hit.photo_id for hit in stocked.open().search("pool")]
+    (file,) = stocked.folder.vectors(stocked.encoder.key).iterdir()
     spoil(file)
     with pytest.raises(LibraryError, match=rf"segment {file} is (damaged|absent).*`aliens verify --repair`"):
-        library.open().search("pool")
-    assert repair(library.folder) == 10
-    library.add(photos)
-    assert [hit.photo_id for hit in library.open().search("pool")] == before
+        stocked.open().search("pool")
+    assert repair(stocked.folder) == 10
+    stocked.add(photos)
+    assert [hit.photo_id for hit in stocked.open().search("pool")] == before
 
 
 def graph(library: LibraryFactory, photos: Path) -> Path:

@@ -19,9 +19,8 @@ def test_a_whole_library_of_few_photos(opened: Library) -> None:
     assert pool.note == ""
 
 
-def test_a_sample_by_its_seed(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    searcher = library.open().searcher
+def test_a_sample_by_its_seed(stocked: LibraryFactory) -> None:
+    searcher = stocked.open().searcher
     samples = [[r.photo_id for r in read_pool(searcher, None, most=4, least=1, seed=s).records] for s in (1, 1, 2)]
     assert samples[0] == samples[1] == sorted(samples[0])
     assert samples[0] != samples[2]

@@ -61,9 +61,8 @@ def test_hostile_names_are_text_and_lost_photos_are_told(library: LibraryFactory
     assert page.count("data:image/jpeg") == 8
 
 
-def test_a_page_without_photos_says_so(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    library.add(photos)
-    assert "No photo was found" in page_of(library.open(), tmp_path / "out.html", min_score=0.999)
+def test_a_page_without_photos_says_so(stocked: LibraryFactory, tmp_path: Path) -> None:
+    assert "No photo was found" in page_of(stocked.open(), tmp_path / "out.html", min_score=0.999)
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_pictures_are_read(

@@ -1,7 +1,6 @@
 """What searching promises on the sample hotels, and while photos come and go."""
 
 from collections import Counter
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,8 @@ from aliens.library import Library
 from base.errors import QueryError
 from db.models import Photo
 from embedding.index.photo_index import PhotoIndex
-from search.answers import Feedback
-from search.ranking import Shape, Sort
+from search.ranking import Sort
 from search.results import Cursor
-from tests.by_folder import flat
 from tests.conftest import LibraryFactory, fill_folder
 
 
@@ -65,47 +62,44 @@ def test_until_stop_ends_at_the_line_and_all_streams_to_it(sample_library: Libra
     everything = sample_library.search("a swimming pool", k=240)
     above = [hit for hit in everything if hit.above_line]
     assert 0 < len(above) < 240
-    assert ids(sample_library.search("a swimming pool", k=240, **flat(Shape(until_stop=True)))) == ids(above)
+    assert ids(sample_library.search("a swimming pool", k=240, until_stop=True)) == ids(above)
     assert ids(sample_library.stream("a swimming pool")) == ids(above)
 
 
 def test_all_above_a_score_of_ones_own(sample_library: Library) -> None:
-    hits = list(sample_library.stream("a swimming pool", **flat(Shape(min_score=-1.0))))
+    hits = list(sample_library.stream("a swimming pool", min_score=-1.0))
     assert ids(hits) == ids(sample_library.search("a swimming pool", k=1000))
     assert len(hits) == 240
 
 
 def test_at_most_so_many_of_a_hotel_and_of_a_chain(sample_library: Library) -> None:
     whole = sample_library.search("a bedroom", k=240)
-    limited = sample_library.search("a bedroom", k=240, **flat(Shape(per_hotel=2)))
+    limited = sample_library.search("a bedroom", k=240, per_hotel=2)
     hotels = Counter(hit.hotel_id for hit in limited)
     assert set(hotels.values()) == {2}
     assert ids(limited) == [p for p in ids(whole) if p in set(ids(limited))]  # order is kept
     for hotel in hotels:
         assert ids([h for h in whole if h.hotel_id == hotel])[:2] == ids([h for h in limited if h.hotel_id == hotel])
-    chains = Counter(hit.chain_id for hit in sample_library.search("a bedroom", k=240, **flat(Shape(per_chain=1))))
+    chains = Counter(hit.chain_id for hit in sample_library.search("a bedroom", k=240, per_chain=1))
     assert all(count == 1 for chain, count in chains.items() if chain is not None)
 
 
 def test_pages_put_together_are_the_list(sample_library: Library) -> None:
-    for shape in (Shape(), Shape(per_hotel=3), Shape(diverse=0.5), Shape(min_score=0.1)):
-        whole = ids(sample_library.search("a kitchen", k=60, **flat(shape)))
-        paged: list[int] = []
-        after = None
-        while len(paged) < 60:
-            options = {name: getattr(shape, name) for name in ("per_hotel", "diverse", "min_score")}
-            page = sample_library.search("a kitchen", k=25, **flat(Shape(**options, after=after)))
+    options: dict[str, Any]
+    for options in ({}, {"per_hotel": 3}, {"diverse": 0.5}, {"min_score": 0.1}):
+        whole = ids(sample_library.search("a kitchen", k=60, **options))
+        page = sample_library.search("a kitchen", k=25, **options)
+        paged = ids(page)
+        while len(paged) < 60 and page.cursor is not None:
+            page = sample_library.search("a kitchen", k=25, **options, after=page.cursor)
             paged += ids(page)
-            after = page.cursor
-            if after is None:
-                break
         assert paged[: len(whole)] == whole[: len(paged)]
         assert len(set(paged)) == len(paged)
 
 
 def test_the_last_page_has_no_cursor(opened: Library) -> None:
     first = opened.search("pool", k=6)
-    last = opened.search("pool", k=6, **flat(Shape(after=first.cursor)))
+    last = opened.search("pool", k=6, after=first.cursor)
     assert (len(first), len(last), last.cursor) == (6, 4, None)
 
 
@@ -114,7 +108,7 @@ def test_photos_added_between_pages_do_not_shift_them(library: LibraryFactory, o
     first = opened.search("pool", k=4)
     library.add(fill_folder(tmp_path / "more", range(100, 130)))
     assert len(opened.search("pool", k=100)) == 40
-    second = opened.search("pool", k=100, **flat(Shape(after=first.cursor)))
+    second = opened.search("pool", k=100, after=first.cursor)
     assert ids(first) + ids(second) == whole
 
 
@@ -126,25 +120,25 @@ def test_a_photo_that_vanishes_between_pages_is_left_out_and_no_other(
     Path(first[3].path).unlink()  # the one that the cursor names
     Path(whole[6].path).unlink()
     library.add(photos)
-    second = opened.search("pool", k=10, **flat(Shape(after=first.cursor)))
+    second = opened.search("pool", k=10, after=first.cursor)
     assert ids(second) == [photo_id for photo_id in ids(whole)[4:] if photo_id != whole[6].photo_id]
 
 
 def test_a_cursor_of_another_query_or_library_is_refused(opened: Library, sample_library: Library) -> None:
     cursor = opened.search("pool", k=2).cursor
     with pytest.raises(QueryError, match="another query"):
-        opened.search("sauna", k=2, **flat(Shape(after=cursor)))
+        opened.search("sauna", k=2, after=cursor)
     with pytest.raises(QueryError, match="another query"):
-        opened.search("pool", k=2, **flat(Shape(after=cursor, per_hotel=1)))
+        opened.search("pool", k=2, after=cursor, per_hotel=1)
     with pytest.raises(QueryError, match="another library"):
-        sample_library.search("pool", k=2, **flat(Shape(after=cursor)))
+        sample_library.search("pool", k=2, after=cursor)
 
 
 def test_sorted_by_date_or_hotel_the_same_photos_come(opened: Library) -> None:
     with_hotels(opened)
     best = opened.search("pool", k=6)
-    by_date = opened.search("pool", k=6, **flat(Shape(sort="date")))
-    by_hotel = opened.search("pool", k=6, **flat(Shape(sort="hotel")))
+    by_date = opened.search("pool", k=6, sort="date")
+    by_hotel = opened.search("pool", k=6, sort="hotel")
     assert sorted(ids(best)) == sorted(ids(by_date)) == sorted(ids(by_hotel))
     assert ids(by_date) == sorted(ids(best))  # the dates fall as the ids rise
     names = [hit.hotel_name for hit in by_hotel if hit.hotel_name]
@@ -156,7 +150,7 @@ def test_sorted_pages_hold_every_photo_once(opened: Library, sort: Sort) -> None
     with_hotels(opened)
     whole, paged, after = ids(opened.search("pool", k=10)), [], None
     while len(paged) < 10:
-        page = opened.search("pool", k=3, **flat(Shape(sort=sort, after=after)))
+        page = opened.search("pool", k=3, sort=sort, after=after)
         assert sorted(ids(page)) == sorted(whole[len(paged) : len(paged) + 3])
         paged += ids(page)
         after = page.cursor
@@ -171,17 +165,17 @@ def test_a_page_goes_on_where_the_cursors_photo_has_left_the_list(opened: Librar
     first = opened.search(path, k=4)
     for place in gone:
         hide(opened, whole[place])
-    second = opened.search(path, k=10, **flat(Shape(after=first.cursor)))
+    second = opened.search(path, k=10, after=first.cursor)
     assert ids(second) == [photo_id for place, photo_id in enumerate(whole) if place > 3 and place not in gone]
 
 
 def test_a_diverse_page_goes_on_where_the_cursors_photo_has_left_the_list(opened: Library) -> None:
-    query, shape = "a pool -source:hidden", Shape(diverse=0.2)
+    query = "a pool -source:hidden"
     hide(opened, 10)
-    first = opened.search(query, k=4, **flat(shape))
+    first = opened.search(query, k=4, diverse=0.2)
     hide(opened, first[3].photo_id)
-    whole = ids(opened.search(query, k=10, **flat(shape)))
-    second = opened.search(query, k=10, **flat(replace(shape, after=first.cursor)))
+    whole = ids(opened.search(query, k=10, diverse=0.2))
+    second = opened.search(query, k=10, diverse=0.2, after=first.cursor)
     assert ids(second) == whole[3:]
 
 
@@ -202,7 +196,7 @@ def test_scores_computed_in_another_way_neither_repeat_nor_skip_photos(
 
         with monkeypatch.context() as patch:
             patch.setattr(PhotoIndex, "search", shifted)
-            assert ids(opened.search(path, k=10, **flat(Shape(after=first.cursor)))) == whole[4:]
+            assert ids(opened.search(path, k=10, after=first.cursor)) == whole[4:]
 
 
 def test_limits_and_diversity_compare_the_photos_once(sample_library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,9 +208,10 @@ def test_limits_and_diversity_compare_the_photos_once(sample_library: Library, m
         return search(index, queries, k, **options)
 
     monkeypatch.setattr(PhotoIndex, "search", counted)
-    for shape in (Shape(per_hotel=1), Shape(per_chain=1), Shape(diverse=0.5)):
+    options: dict[str, Any]
+    for options in ({"per_hotel": 1}, {"per_chain": 1}, {"diverse": 0.5}):
         sizes.clear()
-        assert sample_library.search("a kitchen", k=5, **flat(shape))
+        assert sample_library.search("a kitchen", k=5, **options)
         assert len(sizes) == 1
 
 
@@ -254,7 +249,7 @@ def test_feedback_moves_the_query_towards_what_was_meant(
     right = [hit.photo_id for hit in before if "a bathtub" in sample_tags[hit.image_id]][:3]
     wrong = [hit.photo_id for hit in before if "a bathtub" not in sample_tags[hit.image_id]][:3]
     clicked = {*right, *wrong}
-    after = sample_library.search("a bathroom", k=40, **flat(feedback=Feedback(right, wrong)))
+    after = sample_library.search("a bathroom", k=40, more_like=right, less_like=wrong)
     assert not clicked & set(ids(after))
     assert share(after) > share(before)
 
@@ -265,7 +260,7 @@ def test_diverse_hits_resemble_each_other_less(sample_library: Library) -> None:
             vectors = np.stack([sample_library.searcher.vector(session, photo_id) for photo_id in ids(hits)])
         return float((vectors @ vectors.T)[~np.eye(len(vectors), dtype=bool)].mean())
 
-    plain, spread = (sample_library.search("a bedroom", k=12, **flat(Shape(diverse=d))) for d in (0, 0.6))
+    plain, spread = (sample_library.search("a bedroom", k=12, diverse=d) for d in (0, 0.6))
     assert resemblance(spread) < resemblance(plain)
     assert ids(spread)[0] == ids(plain)[0]
 
@@ -307,9 +302,9 @@ def test_ten_thousand_words_are_a_query(sample_library: Library) -> None:
 
 
 @pytest.mark.parametrize("k", [10_000_000, 10**20])
-@pytest.mark.parametrize("shape", [Shape(), Shape(per_hotel=100), Shape(diverse=0.1)])
-def test_asking_for_more_than_there_are_gives_all(sample_library: Library, k: int, shape: Shape) -> None:
-    assert len(sample_library.search("a bedroom", k=k, **flat(shape))) == 240
+@pytest.mark.parametrize("shape", [{}, {"per_hotel": 100}, {"diverse": 0.1}])
+def test_asking_for_more_than_there_are_gives_all(sample_library: Library, k: int, shape: dict[str, Any]) -> None:
+    assert len(sample_library.search("a bedroom", k=k, **shape)) == 240
 
 
 def test_a_photo_deleted_while_it_is_shown_is_left_out(opened: Library) -> None:
@@ -323,20 +318,20 @@ def test_a_photo_deleted_while_it_is_shown_is_left_out(opened: Library) -> None:
 @pytest.mark.parametrize(
     ("shape", "words"),
     [
-        (Shape(), "every photo is compared, since 1"),
-        (Shape(exact=True), "every photo is compared, as was asked for"),
-        (Shape(per_hotel=1), "every photo is compared, since limits by hotel"),
-        (Shape(diverse=0.5), "every photo is compared, since a diverse list"),
-        (Shape(after=""), "every photo is compared, since a page goes on"),
+        ({}, "every photo is compared, since 1"),
+        ({"exact": True}, "every photo is compared, as was asked for"),
+        ({"per_hotel": 1}, "every photo is compared, since limits by hotel"),
+        ({"diverse": 0.5}, "every photo is compared, since a diverse list"),
+        ({"after": ""}, "every photo is compared, since a page goes on"),
     ],
 )
-def test_why_every_photo_is_compared_is_told_truly(opened: Library, shape: Shape, words: str) -> None:
+def test_why_every_photo_is_compared_is_told_truly(opened: Library, shape: dict[str, Any], words: str) -> None:
     class Engine:
         kind, recall, most_hits, least_share = "few", None, 10, 0.0
 
     first = opened.search("pool", k=2)
     with opened.catalog.session() as session:
         opened.index(session).engine = Engine()  # type: ignore[assignment]
-    if shape.after is not None:
-        shape = replace(shape, after=first.cursor)
-    assert opened.search("pool", k=100, **flat(shape)).explanation.reason.startswith(words)
+    if "after" in shape:
+        shape = {"after": first.cursor}
+    assert opened.search("pool", k=100, **shape).explanation.reason.startswith(words)

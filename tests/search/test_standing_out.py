@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,20 +13,18 @@ from sqlalchemy import text as sql
 import aliens
 from aliens.library import Library
 from db.settings_rows import read_setting
+from embedding.encoder import Encoder
 from search.pool import read_pool
 from search.query_vectors import QUERIES_OF_NOTHING, keep_nonsense, kept_nonsense
 from search.ranking import nonsense_line
 from search.results import NOTHING
 from tests.conftest import LibraryFactory
 
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
-
 
 class LikeStarter:
     """The embedded model, of which no text tower can be kept: that takes seconds."""
 
-    def __init__(self, starter: "OpenClipEncoder") -> None:
+    def __init__(self, starter: Encoder) -> None:
         self._starter = starter
 
     def __getattr__(self, name: str) -> Any:
@@ -86,9 +84,8 @@ def test_photos_are_looked_for_without_it(sample_library: Library) -> None:
     assert sample_library.search("a giraffe", more_like=[1]).stands_out is None
 
 
-def test_whoever_takes_a_querys_photos_is_told(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    library.add(photos)
-    opened, notes = library.open(), list[str]()
+def test_whoever_takes_a_querys_photos_is_told(stocked: LibraryFactory, tmp_path: Path) -> None:
+    opened, notes = stocked.open(), list[str]()
     query = next(word for word in map(str, range(99)) if opened.search(word).stands_out is False)
     assert list(opened.stream(query, min_score=-1, tell=notes.append))
     assert notes == [NOTHING]
@@ -98,7 +95,7 @@ def test_whoever_takes_a_querys_photos_is_told(library: LibraryFactory, photos: 
     assert NOTHING in opened.export(tmp_path / "none.csv", query=query, k=3).notes
 
 
-def test_of_few_photos_it_is_told_as_well(starter: "OpenClipEncoder", sample_library: Library, tmp_path: Path) -> None:
+def test_of_few_photos_it_is_told_as_well(starter: Encoder, sample_library: Library, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     with aliens.create(tmp_path / "library", encoder=LikeStarter(starter)) as library:

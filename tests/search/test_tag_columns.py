@@ -32,25 +32,23 @@ def written_by(library: LibraryFactory) -> int:
     return table_file(library).stat().st_ino
 
 
-def test_photos_added_replaced_or_gone_since_the_last_tagging_are_seen(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    tag(library)
-    assert paths(library) == [f"{number:02d}.jpg" for number in range(10)]
+def test_photos_added_replaced_or_gone_since_the_last_tagging_are_seen(stocked: LibraryFactory, photos: Path) -> None:
+    tag(stocked)
+    assert paths(stocked) == [f"{number:02d}.jpg" for number in range(10)]
     (photos / "10.jpg").write_bytes(photo_bytes(10))
     (photos / "05.jpg").write_bytes(photo_bytes(55))
     (photos / "00.jpg").unlink()
-    library.add(photos)
-    assert paths(library) == [f"{number:02d}.jpg" for number in range(1, 11)]
+    stocked.add(photos)
+    assert paths(stocked) == [f"{number:02d}.jpg" for number in range(1, 11)]
 
 
-def test_the_table_is_used_and_written_anew_when_much_lies_beside_it(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    first = written_by(library)
-    assert written_by(library) == first
+def test_the_table_is_used_and_written_anew_when_much_lies_beside_it(stocked: LibraryFactory, photos: Path) -> None:
+    first = written_by(stocked)
+    assert written_by(stocked) == first
     (photos / "10.jpg").write_bytes(photo_bytes(10))
-    library.add(photos)
-    assert written_by(library) != first
-    assert len(paths(library)) == 11
+    stocked.add(photos)
+    assert written_by(stocked) != first
+    assert len(paths(stocked)) == 11
 
 
 def test_a_few_photos_are_read_beside_the_table(
@@ -86,32 +84,30 @@ def with_another_name(whole: bytes) -> bytes:
 
 @pytest.mark.parametrize("spoil", [lambda whole: b"damaged", lambda whole: whole[:-1], with_another_name])
 def test_a_damaged_table_is_told_by_verify_and_written_anew_by_tagging(
-    library: LibraryFactory, photos: Path, spoil: Callable[[bytes], bytes]
+    stocked: LibraryFactory, spoil: Callable[[bytes], bytes]
 ) -> None:
-    library.add(photos)
-    tag(library)
-    before, whole = paths(library), table_file(library).read_bytes()
-    table_file(library).write_bytes(spoil(whole))
-    assert [found.part for found in disagreements(library.folder)] == ["table"]
+    tag(stocked)
+    before, whole = paths(stocked), table_file(stocked).read_bytes()
+    table_file(stocked).write_bytes(spoil(whole))
+    assert [found.part for found in disagreements(stocked.folder)] == ["table"]
     if spoil is not with_another_name:  # which only reading every byte tells
-        assert paths(library) == before
-    tag(library)
-    assert table_file(library).read_bytes() == whole
-    assert paths(library) == before
-    assert disagreements(library.folder) == []
+        assert paths(stocked) == before
+    tag(stocked)
+    assert table_file(stocked).read_bytes() == whole
+    assert paths(stocked) == before
+    assert disagreements(stocked.folder) == []
 
 
 @pytest.mark.parametrize(("name", "part"), [(TABLE_FILE, "table"), (TABLE_MANIFEST, "stray file")])
-def test_half_a_table_is_not_used_and_is_completed(library: LibraryFactory, photos: Path, name: str, part: str) -> None:
-    library.add(photos)
-    tag(library)
-    before = paths(library)
-    table_file(library).with_name(name).unlink()
-    assert [found.part for found in disagreements(library.folder)] == [part]
-    assert paths(library) == before
-    tag(library)
-    assert disagreements(library.folder) == []
-    assert paths(library) == before
+def test_half_a_table_is_not_used_and_is_completed(stocked: LibraryFactory, name: str, part: str) -> None:
+    tag(stocked)
+    before = paths(stocked)
+    table_file(stocked).with_name(name).unlink()
+    assert [found.part for found in disagreements(stocked.folder)] == [part]
+    assert paths(stocked) == before
+    tag(stocked)
+    assert disagreements(stocked.folder) == []
+    assert paths(stocked) == before
 
 
 def test_hotels_that_become_known_put_the_table_out_of_date(library: LibraryFactory, tmp_path: Path) -> None:

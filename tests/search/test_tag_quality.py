@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 
 import aliens
 from aliens.library import Library
+from embedding.encoder import Encoder
 from search.tags.calibration import TagOptions
 from search.tags.evaluation import (
     FOLDS,
@@ -28,9 +28,6 @@ from search.tags.links import Fit
 from search.tags.tagging import Tagging
 from search.tags.truth import Truth, read_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
-
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
 
 TOLERANCE = 0.02
 
@@ -164,7 +161,7 @@ def test_photos_of_nothing_in_the_vocabulary_get_no_tag(sample_library: Library,
 
 
 def test_calibrated_tags_are_better_than_softmax_on_real_photos(
-    shared_photos: Path, starter: "OpenClipEncoder", tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shared_photos: Path, starter: Encoder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth_file = tmp_path / "truth.csv"
     with (

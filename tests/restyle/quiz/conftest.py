@@ -9,11 +9,10 @@ from tests.quizzes import restyle
 
 
 @pytest.fixture
-def restyled(library: LibraryFactory, photos: Path) -> LibraryFactory:
+def restyled(stocked: LibraryFactory) -> LibraryFactory:
     """A library of ten photos, all of them restyled."""
-    library.add(photos)
-    restyle(library.folder, range(1, 11))
-    return library
+    restyle(stocked.folder, range(1, 11))
+    return stocked
 
 
 @pytest.fixture(scope="module")

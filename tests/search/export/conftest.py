@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +13,13 @@ from sqlalchemy.orm import Session
 from aliens.library import Library
 from base.settings import LibraryFolder
 from db.models import Chain, Hotel, Photo
+from embedding.encoder import Encoder
 from search.export.exporter import ExportManifest, Format, export_tags
 from search.tags.calibration import TagOptions
 from search.tags.tagging import Tagging
 from search.tags.vocabulary import Vocabulary, as_vocabulary, read_vocabulary
 from tests.by_folder import label_photo, session_of, tag_library, tagging_of
 from tests.conftest import FakeEncoder, LibraryFactory, copy_library, photo_bytes
-
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
 
 EVIL_TAGS = ["=cmd|'/c calc'!A1", "+1", "@x", "-x", "'", "'=y", "＝全角", 'a "quoted", comma', "ein Becken, 浴缸"]
 EVIL_NAMES = [
@@ -75,7 +73,7 @@ def evil_vocabulary() -> Vocabulary:
 
 @pytest.fixture(scope="session")
 def tagged_samples(
-    tmp_path_factory: pytest.TempPathFactory, sample_library: Library, starter: "OpenClipEncoder"
+    tmp_path_factory: pytest.TempPathFactory, sample_library: Library, starter: Encoder
 ) -> LibraryFolder:
     """A copy of the sample library, tagged with the case study's words. Read only; `samples_copy` may be changed."""
     folder = LibraryFolder(tmp_path_factory.mktemp("tagged") / "library")
@@ -136,7 +134,7 @@ def unscored(small: LibraryFactory, photos: Path) -> LibraryFactory:
 
 
 @pytest.fixture
-def hits(tagged_samples: LibraryFolder, starter: "OpenClipEncoder") -> Callable[..., dict[int, float]]:
+def hits(tagged_samples: LibraryFolder, starter: Encoder) -> Callable[..., dict[int, float]]:
     """Search the samples: returns {photo id: score}, best first."""
     from tests.by_folder import open_library as open_for_search
 

@@ -16,9 +16,8 @@ LINES = ["a room with a pool", "=1+1, a formula", "Zürich „bei Nacht“"]
 
 
 @pytest.fixture
-def session(library: LibraryFactory, photos: Path) -> Iterator[Session]:
-    library.add(photos)
-    with session_of(library.folder) as session:
+def session(stocked: LibraryFactory) -> Iterator[Session]:
+    with session_of(stocked.folder) as session:
         yield session
 
 

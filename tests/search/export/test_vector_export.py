@@ -95,12 +95,11 @@ def test_photos_that_are_meant(filled: LibraryFactory, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("no*"))
 
 
-def test_merged_and_dead_segments_come_in_order(library: LibraryFactory, photos: Path, tmp_path: Path) -> None:
-    library.add(photos)
+def test_merged_and_dead_segments_come_in_order(stocked: LibraryFactory, photos: Path, tmp_path: Path) -> None:
     (photos / "00.jpg").write_bytes(photo_bytes(50))  # its vector lies in a second segment now
     (photos / "05.jpg").unlink()
-    library.add(photos)
-    opened = library.open()
+    stocked.add(photos)
+    opened = stocked.open()
     opened.export_vectors(tmp_path / "v.npy")
     ids, vectors = all_vectors(opened)
     assert len(ids) == 9 and (np.load(tmp_path / "v.npy") == vectors).all()
