@@ -178,18 +178,13 @@ def kind_of(member: tarfile.TarInfo) -> str:
     return "a sparse file: pack it without --sparse" if member.isreg() else "a device or a pipe"
 
 
-def kept_folder() -> Path:
-    """Return where it is kept what tars hold."""
-    return cache_folder() / "tars"
-
-
 class KeptIndex:
     """What a tar holds, kept in a file until the tar changes; where no file can be kept, it is looked through again."""
 
     def __init__(self, path: str, stamp: int | str) -> None:
         size_bytes = os.stat(path).st_size if url_of(path) is None else None
         key = f"{VERSION}\0{path}\0{stamp}\0{size_bytes}"
-        self._file = kept_folder() / f"{hashlib.sha256(os.fsencode(key)).hexdigest()}.json.gz"
+        self._file = cache_folder() / "tars" / f"{hashlib.sha256(os.fsencode(key)).hexdigest()}.json.gz"
 
     def read(self) -> TarIndex | None:
         """Return what was kept, None where nothing was, or where it is damaged."""

@@ -15,7 +15,7 @@ from commands.options import LIBRARY, completing, confirm, names_in, opened, pri
 
 if TYPE_CHECKING:
     from aliens.library import Library
-    from search.tags.summary import ChainCount, TagOfPhoto
+    from search.tags.summary import ChainCount
 
 
 tags = typer.Typer(invoke_without_command=True)
@@ -190,7 +190,7 @@ def show_photo_tags(
             tag.tag,
             figure(tag.probability),
             figure(tag.cosine),
-            grade_of(tag),
+            ("sure" if tag.sure else "likely") if tag.has else None,
             words[tag.by_hand],
             decided_by(tag.labels),
         )
@@ -205,11 +205,6 @@ def show_photo_tags(
 def decided_by(labels: int) -> str | None:
     """Return what decides a tag besides the model, or None where no label taught anything."""
     return f"decided by {console.counted(labels, 'label')}" if labels else None
-
-
-def grade_of(tag: "TagOfPhoto") -> str | None:
-    """Return how sure it is that a photo has a tag, or None where it has not."""
-    return ("sure" if tag.sure else "likely") if tag.has else None
 
 
 @tags.command("sheet")

@@ -215,13 +215,7 @@ def count_labels(session: Session) -> int:
 
 def tagging_stamp(session: Session, model: Model, key: str | None) -> str:
     """Return what changes whenever the library is tagged anew with a vocabulary, by default the current one."""
-    statement = (
-        select(VocabularyText.key, TaggingRun.changed_at)
-        .join(TaggingRun, TaggingRun.vocabulary_id == VocabularyText.id)
-        .where(TaggingRun.model_id == model.id)
-        .order_by(VocabularyText.key)
-    )
-    return f"{key or current_vocabulary(session)}: {[tuple(map(str, row)) for row in session.execute(statement)]}"
+    return f"{key or current_vocabulary(session)}: {[tuple(map(str, row)) for row in taggings_stamp(session, model)]}"
 
 
 def known_photos(session: Session, ids: Sequence[int]) -> dict[int, Place]:

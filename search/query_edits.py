@@ -5,11 +5,6 @@ from search.query import CHOICES, Filter, Parser, parse, read_choice
 from search.tags.vocabulary import bare
 
 
-def with_filter(text: str, term: str) -> str:
-    """Return a query with a filter more, behind all others."""
-    return f"{text.rstrip()} {term}" if text.strip() else term
-
-
 def toggled_filter(text: str, term: str) -> str:
     """Return a query with a filter more, such as chain:Azura, or without it where it has it.
 
@@ -19,7 +14,7 @@ def toggled_filter(text: str, term: str) -> str:
     query, wanted = parser.query(), [alike(part) for part in parse(term).filters]
     spans = [span for part, span in zip(query.filters, parser.filter_spans, strict=True) if alike(part) in wanted]
     if not spans:
-        return with_filter(text, term)
+        return f"{text.rstrip()} {term}" if text.strip() else term
     for begin, end in reversed(spans):
         before, after = text[:begin].rstrip(), text[end:].lstrip()
         text = f"{before} {after}" if before and after else before + after

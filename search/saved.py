@@ -83,12 +83,8 @@ def named_search(catalog: Catalog, name: str) -> NamedSearch:
 
     Raises: QueryError: none has this name; the message lists what is near.
     """
-    name = checked(name)
     with catalog.session() as session:
-        saved = search_called(session, name)
-        if saved is None:
-            raise unknown_search(name, [search.name for search in saved_searches(session)])
-        found = understood(saved)
+        found = understood(known_search(session, checked(name)))
         return replace(found, text=found.text and as_meant(catalog, session, found.text))
 
 
@@ -103,12 +99,8 @@ def forget_named(catalog: Catalog, name: str) -> None:
 
     Raises: QueryError: none has this name.
     """
-    name = checked(name)
     with catalog.saving() as session:
-        saved = search_called(session, name)
-        if saved is None:
-            raise unknown_search(name, [search.name for search in saved_searches(session)])
-        session.delete(saved)
+        session.delete(known_search(session, checked(name)))
         session.commit()
 
 
@@ -189,10 +181,13 @@ def checked(name: str) -> str:
     return name.strip()
 
 
-def unknown_search(name: str, known: list[str]) -> QueryError:
-    """Return the error for a name that no search has."""
+def known_search(session: Session, name: str) -> SavedSearch:
+    """Return the search of a name. Raises: QueryError: there is none; the message lists what is near."""
+    if (saved := search_called(session, name)) is not None:
+        return saved
+    known = [search.name for search in saved_searches(session)]
     near = nearest(name, known) or known[:3]
-    return QueryError(
+    raise QueryError(
         f"no search is saved as {name!r}"
         + (f" (there are: {', '.join(near)})" if near else ": keep one with `aliens search TEXT --save NAME`")
     )

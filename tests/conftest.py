@@ -27,6 +27,7 @@ from sqlalchemy import Engine, create_engine, func, select, text
 
 import aliens
 from aliens.library import Library
+from base.progress import Step
 from base.settings import LibraryFolder, asset
 from db.catalog import new_session
 from db.models import CaptionSet, HotelChoice, QuizGame, Restyling, SavedSearch, TaggingRun, TagLabel, VocabularyText
@@ -191,6 +192,16 @@ def raising(error: BaseException) -> Callable[..., NoReturn]:
         raise error
 
     return fail
+
+
+def stopping_at(what: str, done: int = 0) -> Callable[[Step], None]:
+    """Return a progress that presses Ctrl-C at such a step, as soon as so much is done."""
+
+    def stop(step: Step) -> None:
+        if step.what == what and step.done >= done:
+            raise KeyboardInterrupt
+
+    return stop
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

@@ -59,16 +59,11 @@ def beds_of(scene: Scene, brush: Brush, seed: np.random.SeedSequence) -> Beds:
     trailing = Vine("heart" if shape == "ivy" else "ivy", scene.longer_px, brush)
     beds = Beds(
         vines=tuple(plant for route in routes for plant in vine_plants(route, vine, scene, for_vines)),
-        hanging=tuple(hanging_plants(trailing, scene, busier_top(scene), for_hanging)),
+        hanging=tuple(hanging_plants(trailing, scene, not calmer_bottom_is_left(scene), for_hanging)),
         fronds=tuple(corner_fronds(scene, brush.dyes, for_fronds)),
         umbels=tuple(umbel_plants(scene, brush, calmer_bottom_is_left(scene), for_umbels)),
     )
     return beds.clear_of(scene) if scene.people.any() else beds
-
-
-def busier_top(scene: Scene) -> bool:
-    """Return whether strands hang at the left: over the corner where the floor has more on it, so that both differ."""
-    return not calmer_bottom_is_left(scene)
 
 
 def calmer_bottom_is_left(scene: Scene) -> bool:

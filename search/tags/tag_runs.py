@@ -82,7 +82,7 @@ def tag_library(
         truth = read_truth(session, vocabulary) if read_truth else None
         before = find_tagging(session, model, vocabulary.key)
         known = Calibration.from_json(before[1]) if before else None
-        options.method_after(known.method if known else DEFAULT_METHOD, learning=bool(truth))  # or all is scored in vain
+        options.method_after(known.method if known else DEFAULT_METHOD, learning=bool(truth))  # not after scoring
         scored = tagging.unscored
         if scored or known is None:
             tagging.score(encoder, progress)

@@ -10,7 +10,7 @@ from aliens.library import Library
 from base.errors import OutputError
 from base.progress import Step
 from restyle.studio import Done, Failed
-from tests.conftest import LibraryFactory, raising
+from tests.conftest import LibraryFactory, raising, stopping_at
 from tests.restyle.pictures import mosaic, room, wall
 from tests.restyle.studios import agree, kept
 
@@ -29,12 +29,6 @@ def rooms(library: LibraryFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return library.open()
 
 
-def stop_at_a_step(step: Step) -> None:
-    """Press Ctrl-C as soon as the second photo is done."""
-    if (step.what, step.done) == ("restyling", 2):
-        raise KeyboardInterrupt
-
-
 def stop_at_an_attempt(step: Step) -> None:
     """Press Ctrl-C in the middle of the third photo."""
     if step.what == "restyling" and step.done == 2 and step.note:
@@ -49,7 +43,7 @@ def stop_at_a_result(each: Done | Failed) -> None:
 
 def test_results_are_copied_under_readable_names_as_they_are_made(rooms: Library, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        rooms.restyle([1, 2, 3], engine=REGRADE, output=tmp_path / "out", progress=stop_at_a_step)
+        rooms.restyle([1, 2, 3], engine=REGRADE, output=tmp_path / "out", progress=stopping_at("restyling", 2))
     assert (tmp_path / "out" / "1_fern_regrade.png").read_bytes() == rooms.restyled()[0].path.read_bytes()
     made = rooms.restyle([tmp_path / "rooms/3.png", 1], engine=REGRADE, palette="moss", output=tmp_path / "out")
     assert [each.order.photo_id for each in made] == [3, 1]
@@ -65,7 +59,7 @@ def test_results_are_copied_under_readable_names_as_they_are_made(rooms: Library
 
 @pytest.mark.parametrize(
     "stopping",
-    [{"progress": stop_at_a_step}, {"progress": stop_at_an_attempt}, {"on_done": stop_at_a_result}],
+    [{"progress": stopping_at("restyling", 2)}, {"progress": stop_at_an_attempt}, {"on_done": stop_at_a_result}],
     ids=["step", "attempt", "result"],
 )
 def test_ctrl_c_keeps_the_results_so_far_and_the_next_call_goes_on(rooms: Library, stopping: dict[str, object]) -> None:

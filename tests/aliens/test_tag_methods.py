@@ -28,7 +28,6 @@ def tagged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Library]:
     """A library of ten photos, tagged, in a folder that tests may write in."""
-    shutil.rmtree(library.folder.root)
     copy_library(tagged_template, library.folder.root, ten_photos, photos)
     monkeypatch.chdir(photos.parent)
     with library.open() as opened:

@@ -1,6 +1,7 @@
 """Fixtures for the commands: run as the shell would, with the fake encoder, in the test's own folder."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import cli
+from aliens.library import Library
+from base.settings import DEFAULT_LIBRARY
 from tests.conftest import FakeEncoder, copy_library
 
 if TYPE_CHECKING:
@@ -45,7 +48,12 @@ class Aliens:
 
     def records(self, *arguments: object) -> list[Any]:
         """Return the objects that a command prints with --json."""
-        return [json.loads(line) for line in self.well(*arguments, "--json")[0].splitlines()]
+        return objects(self.well(*arguments, "--json")[0])
+
+
+def objects(out: str) -> list[Any]:
+    """Return the objects that were printed, one a line."""
+    return [json.loads(line) for line in out.splitlines()]
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +99,16 @@ def filled(filled_template: Path, ten_photos: Path, photos: Path, tmp_path: Path
     """A library in the working folder with the ten small photos in it."""
     copy_library(filled_template, tmp_path / "aliens-library", ten_photos, photos)
     return photos
+
+
+@pytest.fixture
+def sample_hotels(sample_library: Library, fake_encoder: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample hotels in the working folder; every command loads the embedded model."""
+    from embedding.open_clip_encoder import OpenClipEncoder
+
+    starter = sample_library.encoder
+    monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: starter)
+    shutil.copytree(sample_library.folder.root, DEFAULT_LIBRARY)
 
 
 @pytest.fixture

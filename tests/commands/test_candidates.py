@@ -1,6 +1,5 @@
 """`aliens candidates`, as the shell runs it."""
 
-import json
 import re
 import shlex
 import shutil
@@ -12,7 +11,7 @@ import pytest
 from PIL import Image
 
 from restyle.picks import read_picks
-from tests.commands.conftest import Aliens
+from tests.commands.conftest import Aliens, objects
 from tests.conftest import LibraryFactory, copy_library, raising
 from tests.restyle.pictures import mosaic, room, wall
 
@@ -39,16 +38,12 @@ def filled_library(nine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return folder
 
 
-def picks(out: str) -> list[dict[str, object]]:
-    return [json.loads(line) for line in out.splitlines()]
-
-
 def test_json_has_an_object_for_each_pick_with_reasons_and_measures(aliens: Aliens) -> None:
     out, err = aliens.well("candidates", "-n", 3, "--json")
-    found = picks(out)
+    found = objects(out)
     assert [pick["kind"] for pick in found] == ["detailed", "opposite-palette", "minimal"]
     assert found[1]["photo_id"] in (3, 4)
-    assert found[1]["measures"]["warm"] > 0.8  # type: ignore[index]
+    assert found[1]["measures"]["warm"] > 0.8
     for pick in found:
         assert pick["why"]
         assert len(str(pick["sha256"])) == 64
@@ -80,7 +75,7 @@ def test_sheet_and_manifest_are_written(aliens: Aliens, tmp_path: Path) -> None:
     with Image.open("out.jpg") as sheet:
         assert sheet.width > 600
     manifest = read_picks(tmp_path / "to" / "picks.toml")
-    assert [pick.photo_id for pick in manifest.picks] == [pick["photo_id"] for pick in picks(out)]
+    assert [pick.photo_id for pick in manifest.picks] == [pick["photo_id"] for pick in objects(out)]
     assert (manifest.query, manifest.strategy, manifest.palette) == ("path:photos", "mixed", "fern")
     assert all(Path(pick.path).is_file() and pick.why for pick in manifest.picks)
     assert "aliens restyle --manifest to/picks.toml" in err
@@ -123,7 +118,7 @@ def test_the_same_command_gives_the_same_picks(aliens: Aliens) -> None:
 
 def test_a_small_pool_is_a_sample(aliens: Aliens) -> None:
     out, err = aliens.well("candidates", "-n", 2, "--pool", 4, "--json")
-    assert len(picks(out)) == 2
+    assert len(objects(out)) == 2
     assert "4 photos looked at" in err
     assert "a sample of 4 of 9 photos" in err
 
@@ -132,7 +127,7 @@ def test_photos_that_vanished_are_rejected_with_a_reason(aliens: Aliens, filled_
     (filled_library / "1.png").unlink()
     (filled_library / "2.png").write_bytes(b"no photo")
     out, err = aliens.well("candidates", "--rejected", "--json")
-    rejections = {row["photo_id"]: row for row in picks(out)}
+    rejections = {row["photo_id"]: row for row in objects(out)}
     assert {rejections[1]["kind"], rejections[2]["kind"]} == {"unreadable"}
     assert "No such file" in str(rejections[1]["reason"])
     assert "2 unreadable" in err
@@ -141,8 +136,8 @@ def test_photos_that_vanished_are_rejected_with_a_reason(aliens: Aliens, filled_
 
 def test_fewer_picks_than_asked_for_are_told(aliens: Aliens) -> None:
     out, err = aliens.well("candidates", "--strategy", "opposite-palette", "-n", 9, "--json")
-    assert 2 <= len(picks(out)) < 9
-    assert f"only {len(picks(out))} of 9" in err
+    assert 2 <= len(objects(out)) < 9
+    assert f"only {len(objects(out))} of 9" in err
 
 
 def test_no_manifest_of_no_picks(aliens: Aliens, filled_library: Path) -> None:
@@ -168,5 +163,5 @@ def test_a_model_that_cannot_be_had_keeps_nobody_from_measuring(
 
     monkeypatch.setattr(LazyEncoder, "encode_texts", raising(EncoderError("its weights are gone")))
     out, err = aliens.well("candidates", "-n", 3, "--json")
-    assert len(picks(out)) == 3
+    assert len(objects(out)) == 3
     assert "text and people are not looked for" in err

@@ -1,26 +1,18 @@
 """`aliens restyle --engine grow`, as the shell runs it."""
 
 import json
-import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from aliens.library import Library
-from base.settings import DEFAULT_LIBRARY
 from tests.commands.conftest import Aliens
 from tests.page import read_page
 from tests.restyle.pictures import room
 from tests.restyled import read_parameters
 
 GROW = ("--engine", "grow")
-
-
-def lines(out: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.splitlines()]
 
 
 @pytest.fixture
@@ -36,7 +28,7 @@ def rooms(aliens: Aliens, tmp_path: Path) -> Path:
 
 def test_drawn_plants_are_never_passed_off_as_diffusion(aliens: Aliens, rooms: Path) -> None:
     out, err = aliens.well("restyle", 1, *GROW, "--floor", 0.1, "--json", "--html", "page.html", "--prompt", "ferns")
-    (said,) = lines(out)
+    said = json.loads(out)
     assert "no diffusion model is used" in err
     assert "no diffusion model paints for grow, so --prompt is left out" in err
     assert (said["engine"], said["diffusion"], said["prompt"], said["rung"]) == ("grow", False, "", "grown")
@@ -62,14 +54,8 @@ def test_no_strength_leaves_the_regraded_photo(aliens: Aliens, rooms: Path) -> N
     assert np.array_equal(*(np.asarray(Image.open(each["path"])) for each in (none, regraded)))
 
 
-def test_the_embedded_model_recognises_samples_with_plants(
-    aliens: Aliens, sample_library: Library, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from embedding.open_clip_encoder import OpenClipEncoder
-
-    starter = sample_library.encoder
-    monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: starter)
-    shutil.copytree(sample_library.folder.root, DEFAULT_LIBRARY)
+@pytest.mark.usefixtures("sample_hotels")
+def test_the_embedded_model_recognises_samples_with_plants(aliens: Aliens) -> None:
     made = aliens.records("restyle", "--query", "a balcony", "-n", 3, *GROW)
     assert [each["rung"] for each in made].count("grown") >= 2  # one may be next to a twin
     for each in made:

@@ -14,14 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import aliens as aliens_package
 from aliens.library import Library
 from db.tag_rows import Label, all_labels
-from tests.commands.conftest import Aliens
+from tests.commands.conftest import Aliens, objects
 from tests.conftest import FakeEncoder, fill_folder
 from tests.unwritable import ROOT, unwritable, without_rights
 
@@ -51,20 +50,16 @@ def label(aliens: Aliens, monkeypatch: pytest.MonkeyPatch) -> Labelled:
     return run
 
 
-def answers(out: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.splitlines()]
-
-
 # Through a pipe
 
 
 def test_answers_of_one_tag_are_kept_passed_over_and_taken_back(label: Labelled, tagged: Path) -> None:
     code, out, err = label("y\nno\ns\nu\nu\nYES\nq\n", "pool", "--json")
-    first, second, skipped, again, back, third = answers(out)
+    first, second, skipped, again, back, third = objects(out)
     assert code == 0
     assert (first["yes"], second["no"], skipped["skipped"]) == (["a pool"], ["a pool"], True)
     assert again["undone"]
-    assert [each["brought"] for each in answers(out)] == [None] * 6
+    assert [each["brought"] for each in objects(out)] == [None] * 6
     assert (again["photo_id"], back["photo_id"]) == (skipped["photo_id"], second["photo_id"])
     assert (third["photo_id"], third["yes"]) == (second["photo_id"], ["a pool"])
     assert Path(first["path"]).is_file()
@@ -80,7 +75,7 @@ def test_answers_of_one_tag_are_kept_passed_over_and_taken_back(label: Labelled,
 
 def test_a_line_that_says_nothing_known_ends_it_and_what_was_said_before_is_kept(label: Labelled, tagged: Path) -> None:
     code, out, err = label("y\nmaybe\ny\n", "pool", "--json")
-    assert (code, len(answers(out)), len(labels())) == (2, 1, 1)
+    assert (code, len(objects(out)), len(labels())) == (2, 1, 1)
     assert "line 2 says 'maybe': give y, n, s (skip), u (undo) or q (quit)" in err
 
 
@@ -89,7 +84,7 @@ def test_whole_photos_are_labelled_by_keys_or_names(label: Labelled, tagged: Pat
         names = opened.vocabulary("case-study").names
     lines = f"1 3\n\n{names[4]}; TV\ns\nu\nu\n2\n"
     code, out, err = label(lines, "--json", "--count", 4)
-    first, none, named, _, _, undone, last = answers(out)
+    first, none, named, _, _, undone, last = objects(out)
     assert code == 0
     assert f"1 {names[0]}" in err
     assert first["yes"] == [names[0], names[2]]
@@ -109,13 +104,13 @@ def test_of_many_tags_only_those_that_were_shown_are_labelled(aliens: Aliens, la
     Path("mine.txt").write_text("\n".join(words), encoding="utf-8")
     aliens("tag", "-v", "mine.txt")
     _, out, _ = label("1\n", "--json")
-    (answer,) = answers(out)
+    (answer,) = objects(out)
     assert len(answer["yes"] + answer["no"]) == 20
     _, out, _ = label("\n", "--json", "--count", 1)
-    unseen = sorted({*words} - {*answers(out)[0]["no"]})[0]
+    unseen = sorted({*words} - {*objects(out)[0]["no"]})[0]
     _, out, _ = label(f"u\n{unseen}\n", "--json", "--count", 1)
-    assert unseen in answers(out)[-1]["yes"]
-    assert 20 <= len(answers(out)[-1]["yes"] + answers(out)[-1]["no"]) <= 21
+    assert unseen in objects(out)[-1]["yes"]
+    assert 20 <= len(objects(out)[-1]["yes"] + objects(out)[-1]["no"]) <= 21
 
 
 def test_what_cannot_be_asked_about_is_said_with_what_helps(aliens: Aliens, label: Labelled, filled: Path) -> None:
@@ -139,7 +134,7 @@ def test_what_cannot_be_asked_about_is_said_with_what_helps(aliens: Aliens, labe
 def test_every_ten_answers_the_tags_are_decided_by_them(aliens: Aliens, label: Labelled, tagged: Path) -> None:
     code, out, err = label("y\nn\n" * 10, "pool", "--json")
     assert code == 0
-    found = answers(out)
+    found = objects(out)
     assert len(found) == 10  # there are no more photos
     assert [bool(each["brought"]) for each in found] == [False] * 9 + [True]
     assert (found[-1]["brought"]["yes"], found[-1]["brought"]["no"]) == (5, 5)
@@ -163,7 +158,7 @@ def test_a_name_that_is_made_of_keys_is_a_name(aliens: Aliens, label: Labelled, 
     Path("mine.txt").write_text("\n".join(words), encoding="utf-8")
     aliens("tag", "-v", "mine.txt")
     _, out, _ = label("beach\n", "--json", "--count", 1)
-    assert answers(out)[0]["yes"] == ["beach"]
+    assert objects(out)[0]["yes"] == ["beach"]
 
 
 def test_a_label_that_is_undone_decides_no_more(aliens: Aliens, label: Labelled, tagged: Path) -> None:
@@ -181,7 +176,7 @@ def test_a_label_that_is_undone_decides_no_more(aliens: Aliens, label: Labelled,
 def test_while_another_process_changes_the_library_labels_are_kept(label: Labelled, tagged: Path) -> None:
     with library() as opened, opened.catalog.lock():
         code, out, err = label("y\nn\n" * 5, "pool", "--json")
-    assert (code, len(answers(out)), len(labels())) == (0, 10, 10)
+    assert (code, len(objects(out)), len(labels())) == (0, 10, 10)
     assert "another process is changing the library: the labels are kept, its tags follow later" in err
 
 
@@ -196,7 +191,7 @@ def test_copies_are_asked_about_once(aliens: Aliens, label: Labelled, tagged: Pa
     aliens("add", tagged)
     aliens("tag")
     _, out, _ = label("y\n" * 11, "pool", "--json")
-    assert len(answers(out)) == 10
+    assert len(objects(out)) == 10
     assert len(labels()) == 11  # of both, since the bytes are the same
     aliens("tag", "unset", tagged / "copy.jpg", "pool")  # the last word counts
     assert {each.present for each in labels() if each.photo_id in (1, 11)} == {False}
@@ -206,7 +201,7 @@ def test_a_sheet_shows_the_photos_also_where_a_file_is_gone(label: Labelled, tag
     (tagged / "03.jpg").unlink()
     code, out, err = label("s\n" * 9 + "y\n", "pool", "-o", "label.jpg", "--json")
     assert code == 0
-    assert len(answers(out)) == 10
+    assert len(objects(out)) == 10
     assert "10 photos: label.jpg" in err
     from PIL import Image
 
@@ -239,7 +234,7 @@ def test_two_sessions_at_once_are_asked_about_different_photos(label: Labelled, 
         running.stdin.flush()
         first = json.loads(running.stdout.readline())
         _, out, _ = label("n\n" * 4, "pool", "--json", "--count", 4)  # it has six of the ten
-        others = {each["photo_id"] for each in answers(out)}
+        others = {each["photo_id"] for each in objects(out)}
         assert len(others) == 4
         assert first["photo_id"] not in others
         with library() as opened:  # a third one labels beneath its eyes
@@ -248,8 +243,8 @@ def test_two_sessions_at_once_are_asked_about_different_photos(label: Labelled, 
             opened.label([photo for photo, _ in mine[1:]], "a pool")
         out, err = running.communicate("n\nn\nn\n")
     assert running.returncode == 0, err
-    assert not others & {each["photo_id"] for each in answers(out)}
-    assert len(answers(out)) <= 2  # what it had asked about at that moment, and the one that is left
+    assert not others & {each["photo_id"] for each in objects(out)}
+    assert len(objects(out)) <= 2  # what it had asked about at that moment, and the one that is left
     assert len(labels()) == 10
     assert json.loads(Path("aliens-library/pages/labelling/lent.json").read_text(encoding="utf-8"))[
         "photos"
@@ -366,7 +361,7 @@ def test_a_photo_that_left_is_not_asked_about(aliens: Aliens, label: Labelled, t
     aliens("add", tagged)
     code, out, _ = label("n\n" * 10, "pool", "--json")
     assert code == 0
-    assert gone not in [each["photo_id"] for each in answers(out)]
+    assert gone not in [each["photo_id"] for each in objects(out)]
     with library() as opened:
         state = opened.ask_labels("pool")[1]
         assert state.yes + state.no == 9
@@ -377,6 +372,6 @@ def test_a_method_that_labels_do_not_teach_is_told_and_labels_are_kept(
 ) -> None:
     aliens("tag", "--method", "softmax")
     code, out, err = label("y\nn\n" * 5, "pool", "--json")
-    assert (code, len(answers(out)), len(labels())) == (0, 10, 10)
+    assert (code, len(objects(out)), len(labels())) == (0, 10, 10)
     assert "are decided by the method softmax, which labels do not teach: run `aliens tag" in err
-    assert not any(each["brought"] for each in answers(out))
+    assert not any(each["brought"] for each in objects(out))

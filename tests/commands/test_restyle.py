@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-from aliens.library import Library
 from base.errors import DeviceMemoryError, EngineError
 from base.files import PhotoFile
 from base.settings import DEFAULT_LIBRARY, LibraryFolder
@@ -23,7 +21,7 @@ from embedding.colour import read_pixels
 from restyle.engines.engine import Engine
 from restyle.palettes import read_palette
 from restyle.picks import Pick, PickList, write_picks
-from tests.commands.conftest import Aliens
+from tests.commands.conftest import Aliens, objects
 from tests.page import picture_of, read_page
 from tests.restyle.engines.conftest import Folders, one_thread  # noqa: F401
 from tests.restyle.studios import SMALL, BreakingEngine, agree, at_photo
@@ -34,15 +32,11 @@ REGRADE = ("--engine", "regrade")
 ENGINEERS = re.compile(r"HOG|F1|dE2000|rung|floor|regraded|protan|cosine|embedding|correlat")
 
 
-def lines(out: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.splitlines()]
-
-
 def restyled(aliens: Aliens, *arguments: object, code: int = 0) -> list[dict[str, Any]]:
     """Regrade photos, and return what was printed as JSON."""
     ended, out, err = aliens("restyle", *arguments, *REGRADE, "--json")
     assert ended == code, err
-    return lines(out)
+    return objects(out)
 
 
 @pytest.fixture
@@ -94,7 +88,7 @@ def test_a_restyled_photo_is_no_photo_to_restyle(aliens: Aliens, filled: Path) -
 
 def test_regrading_is_never_passed_off_as_diffusion(aliens: Aliens, filled: Path) -> None:
     out, err = aliens.well("restyle", 3, *REGRADE, "--json", "--html", "page.html", "--prompt", "ferns")
-    (said,) = lines(out)
+    (said,) = objects(out)
     assert "no diffusion model is used" in err
     assert "no diffusion model paints for regrade, so --prompt is left out" in err
     assert (said["diffusion"], said["prompt"], said["rung"]) == (False, "", "regraded")
@@ -162,11 +156,11 @@ def test_a_second_run_makes_nothing_and_says_so(aliens: Aliens, filled: Path) ->
     first = restyled(aliens, 3, 4)
     before = [Path(each["path"]).stat().st_mtime_ns for each in first]
     out, err = aliens.well("restyle", 3, 4, 5, *REGRADE, "--json")
-    assert [each["made_now"] for each in lines(out)] == [False, False, True]
+    assert [each["made_now"] for each in objects(out)] == [False, False, True]
     assert "2 of them made before" in err
     assert [Path(each["path"]).stat().st_mtime_ns for each in first] == before
     _, out, err = aliens("restyle", 3, *REGRADE, "--json", "--again")
-    assert lines(out)[0]["made_now"]
+    assert objects(out)[0]["made_now"]
     assert "made before" not in err
 
 
@@ -182,7 +176,7 @@ def test_what_a_result_is_judged_by_is_said(aliens: Aliens, filled: Path) -> Non
 def test_of_a_tagged_library_tags_are_compared(aliens: Aliens, tagged: Path) -> None:
     out, err = aliens.well("restyle", 3, *REGRADE, "--json")
     assert "tags are not compared" not in err
-    assert lines(out)[0]["scores"]["tags_lost"] is not None
+    assert objects(out)[0]["scores"]["tags_lost"] is not None
 
 
 # What is good enough.
@@ -201,7 +195,7 @@ def test_a_floor_that_was_asked_for_goes_first(aliens: Aliens, filled: Path, syn
 
 def test_no_time_is_enough_for_regrading(aliens: Aliens, filled: Path, synthetic: dict[str, Engine]) -> None:
     out, _ = aliens.well("restyle", 3, "--budget", 0, "--json")
-    assert {each["rung"] for each in lines(out)[0]["attempts"]} <= {"regraded", "unchanged"}
+    assert {each["rung"] for each in objects(out)[0]["attempts"]} <= {"regraded", "unchanged"}
 
 
 def test_strength_is_the_highest_that_is_tried(aliens: Aliens, filled: Path, synthetic: dict[str, Engine]) -> None:
@@ -212,7 +206,7 @@ def test_strength_is_the_highest_that_is_tried(aliens: Aliens, filled: Path, syn
 def restyled_strengths(aliens: Aliens, *options: object) -> float:
     """Return the highest strength that the engine was asked for."""
     out, _ = aliens.well("restyle", 3, "--floor", 0, "--seeds", 0, "--json", *options)
-    painted = [each for each in lines(out)[0]["attempts"] if each["rung"] not in ("regraded", "unchanged")]
+    painted = [each for each in objects(out)[0]["attempts"] if each["rung"] not in ("regraded", "unchanged")]
     return max(float(each["settings"]["strength"]) for each in painted)
 
 
@@ -221,7 +215,7 @@ def test_prompts_are_built_of_tags_and_palette_unless_they_are_given(
 ) -> None:
     def told(*options: object) -> tuple[str, str]:
         asked = ("--floor", 0, "--seeds", 0, "--strength", 0.25, "--json")
-        (said,) = lines(aliens("restyle", 3, *asked, *options)[1])
+        (said,) = objects(aliens("restyle", 3, *asked, *options)[1])
         assert said["diffusion"]
         return said["prompt"], said["negative_prompt"]
 
@@ -284,7 +278,7 @@ def test_a_photo_that_failed_is_named_and_the_others_are_made(aliens: Aliens, fi
     (filled / "03.jpg").write_bytes(b"no image any more")
     code, out, err = aliens("restyle", 2, 3, 4, 5, *REGRADE, "--json", "--html", "page.html", "--add")
     assert code == 1
-    assert [each["source_photo_id"] for each in lines(out)] == [2, 5]
+    assert [each["source_photo_id"] for each in objects(out)] == [2, 5]
     assert "photo 3 is left out:" in err
     assert "02.jpg cannot be read: No such file" in err
     assert "photo 4 is left out:" in err
@@ -298,7 +292,7 @@ def test_too_little_memory_is_one_photos_failure(aliens: Aliens, filled: Path, s
     synthetic["sd15"] = BreakingEngine(before=at_photo(1, memory))
     code, out, err = aliens("restyle", 3, 4, "--strength", 0.3, "--seeds", 0, "--json")
     assert code == 1
-    assert [each["source_photo_id"] for each in lines(out)] == [4]
+    assert [each["source_photo_id"] for each in objects(out)] == [4]
     assert "photo 3 is left out: too little memory: take a smaller --longest-px, --offload" in err
 
 
@@ -310,10 +304,10 @@ def test_what_ends_a_run_leaves_what_was_made(
     options = ("--strength", 0.3, "--seeds", 0, "--json")
     ended, out, err = aliens("restyle", 3, 4, 5, *options)
     assert ended == code
-    assert [each["source_photo_id"] for each in lines(out)] == [3]
+    assert [each["source_photo_id"] for each in objects(out)] == [3]
     assert ("the results so far are kept" if code == 130 else "aliens: no weights") in err
     synthetic["sd15"] = SMALL
-    assert [each["made_now"] for each in lines(aliens("restyle", 3, 4, 5, *options)[1])] == [False, True, True]
+    assert [each["made_now"] for each in objects(aliens("restyle", 3, 4, 5, *options)[1])] == [False, True, True]
     assert agree(FOLDER)
 
 
@@ -384,7 +378,7 @@ def test_a_real_pipeline_from_a_folder_paints_recognisably_or_not_at_all(
     control = f"edges={folders.net}"
     options = ("--engine", folders.sd15, "--control", control, "--seeds", 0, "--longest-px", 96, "--device", "cpu")
     out, err = aliens.well("restyle", 3, *options, "--json", "--html", "page.html")
-    (said,) = lines(out)
+    (said,) = objects(out)
     assert Path(folders.sd15).name in err
     with Image.open(said["path"]) as picture:
         assert picture.size == (96, 64)
@@ -402,14 +396,8 @@ def test_a_real_pipeline_from_a_folder_paints_recognisably_or_not_at_all(
     assert aliens.records("restyle", 3, *options)[0]["made_now"] is False
 
 
-def test_the_embedded_model_recognises_regraded_samples(
-    aliens: Aliens, sample_library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from embedding.open_clip_encoder import OpenClipEncoder
-
-    starter = sample_library.encoder
-    monkeypatch.setattr(OpenClipEncoder, "load", lambda name, **options: starter)
-    shutil.copytree(sample_library.folder.root, DEFAULT_LIBRARY)
+@pytest.mark.usefixtures("sample_hotels")
+def test_the_embedded_model_recognises_regraded_samples(aliens: Aliens) -> None:
     restyled_ones = restyled(aliens, "--query", "a bathtub", "-n", 3, "--floor", 0.6, "--add")
     assert len(restyled_ones) == 3
     for each in restyled_ones:

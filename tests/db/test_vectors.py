@@ -39,9 +39,9 @@ def alive_of(session: Session, model: Model) -> dict[str, int]:
     return {file.name: file.alive for file in sql.segments_of(session, model)}
 
 
-def rows_in(session: Session, model: Model) -> dict[str, list[int]]:
+def rows_in(session: Session, model: Model, *, restyled: bool = False) -> dict[str, list[int]]:
     """Return {segment: photos that can be found in it}."""
-    rows = sql.EmbeddedRows(session, model)
+    rows = sql.EmbeddedRows(session, model, restyled=restyled)
     return {file.name: sql.recorded_ids(session, model, file.name, alive=True).tolist() for file in rows.segments()}
 
 
@@ -88,11 +88,8 @@ def test_segments_of_results_are_told_from_those_of_photos(session: Session, mod
     assert [file.name for file in sql.segments_of(session, model, restyled=False)] == ["a"]
     assert [file.name for file in sql.segments_of(session, model, restyled=True)] == ["b"]
     assert [file.name for file in sql.segments_of(session, model)] == ["a", "b"]
-    assert [file.name for file in sql.EmbeddedRows(session, model).segments()] == ["a"]
-    results = sql.EmbeddedRows(session, model, restyled=True)
-    assert {
-        file.name: sql.recorded_ids(session, model, file.name, alive=True).tolist() for file in results.segments()
-    } == {"b": [result]}
+    assert list(rows_in(session, model)) == ["a"]
+    assert rows_in(session, model, restyled=True) == {"b": [result]}
 
 
 def test_recorded_vectors_lie_in_their_segment(session: Session, model: Model) -> None:

@@ -1,10 +1,27 @@
-"""A library whose vectors lie in several segments, some of them in rows that are nobody's any more."""
+"""Libraries that several tests of searching begin with: in several segments, or of the sample hotels with tags."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from aliens.library import Library
+from base.settings import LibraryFolder
+from embedding.encoder import Encoder
+from search.tags.calibration import TagOptions
+from tests.by_folder import tag_library
 from tests.conftest import LibraryFactory, photo_bytes
+
+
+@pytest.fixture(scope="session")
+def tagged_samples(
+    tmp_path_factory: pytest.TempPathFactory, sample_library: Library, starter: Encoder
+) -> LibraryFolder:
+    """A copy of the sample library, tagged with the case study's words: not to be changed."""
+    folder = LibraryFolder(tmp_path_factory.mktemp("tagged") / "library")
+    shutil.copytree(sample_library.folder.root, folder.root)
+    tag_library(folder, None, lambda model: starter, options=TagOptions())
+    return folder
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tests.by_folder import (
     list_sets,
     session_of,
 )
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes, raising
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes, raising, stopping_at
 
 LINES = [f"caption number {number}" for number in range(30)]
 Captions = dict[str, list[tuple[str, float | None, str]]]
@@ -156,13 +156,8 @@ def test_choosing_that_was_interrupted_goes_on_to_the_same_captions(
 ) -> None:
     whole = LibraryFolder(Path(shutil.copytree(folder.root, tmp_path / "copy")))
     choose(whole, k=4)
-
-    def stop(step: Step) -> None:
-        if step.done >= 5:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        choose(folder, k=4, progress=stop)
+        choose(folder, k=4, progress=stopping_at("captions", 5))
     assert len(stored(folder)) == 6
     report = choose(folder, k=4)
     assert (report.captioned, report.known) == (4, 6)

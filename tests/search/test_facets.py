@@ -12,9 +12,8 @@ from sqlalchemy import text as sql
 
 import aliens
 from aliens.library import Library
-from base.errors import QuerySyntaxError
 from search.facets import Facet
-from search.query import Filter, format_filter, parse
+from search.query import format_filter, parse
 from search.query_edits import toggled_filter
 from search.tags.tag_bits import packed
 from tests.conftest import photo_bytes
@@ -177,44 +176,6 @@ def test_the_map_has_each_photo_with_a_place_once(tagged: Library, monkeypatch: 
     assert sum(place.count for place in few) == placed
     for place in few:
         assert place.photo_id in tagged.order(place.term).photo_ids
-
-
-@pytest.mark.parametrize(
-    ("text", "term", "expected"),
-    [
-        ("", "chain:Azura", "chain:Azura"),
-        ("a pool, with view!", "year:2015", "a pool, with view! year:2015"),
-        ("a pool chain:Azura at night", 'chain:"azura"', "a pool at night"),
-        ("chain:Azura", "chain:Azura", ""),
-        ("chain:Azura a pool", "chain:Azura", "a pool"),
-        ("a room tag:bathtub", 'tag:"a bathtub"', "a room"),
-        ("a room color:gray color:grey", "color:grey", "a room"),
-        ("a room -chain:Azura", "chain:Azura", "a room -chain:Azura chain:Azura"),
-        ("a room -chain:Azura", "-chain:Azura", "a room"),
-        ('a "chain:Azura"', "chain:Azura", 'a "chain:Azura" chain:Azura'),
-    ],
-)
-def test_a_filter_is_put_in_and_taken_out(text: str, term: str, expected: str) -> None:
-    assert toggled_filter(text, term) == expected
-
-
-WORDS = ["a pool", "-bed", "+sea:2", '"x: y"', "tag:sofa>0.5", "like:3"]
-names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(str.strip)
-
-
-@given(words=st.lists(st.sampled_from(WORDS), max_size=4), name=names)
-def test_what_is_put_in_and_taken_out_leaves_the_query_as_it_was(words: list[str], name: str) -> None:
-    text, part = "  ".join(words), Filter("hotel", name)
-    once = toggled_filter(text, format_filter(part))
-    assert parse(once).filters == (*parse(text).filters, part)
-    assert parse(once).terms == parse(text).terms
-    assert parse(toggled_filter(once, format_filter(part))) == parse(text)
-
-
-def test_what_cannot_be_read_is_not_changed() -> None:
-    for text, term in (('a "pool', "chain:x"), ("a pool", 'chain:"x')):
-        with pytest.raises(QuerySyntaxError):
-            toggled_filter(text, term)
 
 
 def test_counts_of_many_tags_are_those_of_numpy(tagged: Library) -> None:

@@ -20,7 +20,7 @@ from base.console import HIDDEN
 from base.errors import OutputError, QueryError
 from base.progress import Step
 from search.gallery import DOUBTED, ROOMS, Rooms
-from tests.conftest import FakeEncoder, LibraryFactory
+from tests.conftest import FakeEncoder, LibraryFactory, stopping_at
 from tests.page import pictures_of, read_page
 from tests.restyle.pictures import room
 from tests.search.test_hotels import EVIL, put_into_hotels
@@ -235,12 +235,7 @@ def test_an_export_that_is_stopped_leaves_what_was_there(hotels: Library, tmp_pa
     path = tmp_path / "hotels.csv"
     hotels.export_hotels(path)
     before = path.read_bytes()
-
-    def stop(step: Step) -> None:
-        if step.what == "exporting":
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        hotels.export_hotels(path, missing=["a pool"], progress=stop)
+        hotels.export_hotels(path, missing=["a pool"], progress=stopping_at("exporting"))
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.glob("*hotels.csv*")) == ["hotels.csv", "hotels.csv.manifest.json"]

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import aliens
 from aliens.library import Library
 from base.errors import QueryError
+from base.settings import LibraryFolder
 from db.models import Chain, Hotel, Photo
 from db.photo_rows import mark_columns_changed
+from embedding.encoder import Encoder
 from search.hotels import DENIED, SAID, Joined, bar_of, evidence_of
 from search.tags.calibration import Calibration
 from search.tags.tagging import Tagging
@@ -314,16 +317,10 @@ def test_photos_of_no_hotel_are_left_out_before_they_are_read(
 
 
 def test_sample_hotels_have_what_they_have(
-    sample_library: Library, sample_tags: dict[int, set[str]], tmp_path: Path
+    tagged_samples: LibraryFolder, starter: Encoder, sample_tags: dict[int, set[str]]
 ) -> None:
     """As much as the starter model can tell: benchmarks/hotel_table.py measures it whole."""
-    import shutil
-
-    import aliens
-
-    shutil.copytree(sample_library.path, tmp_path / "copy")
-    with aliens.open(tmp_path / "copy", encoder=sample_library.encoder) as library:
-        library.tag("case-study")
+    with aliens.open(tagged_samples.root, encoder=starter) as library:
         table = library.hotels()
         with library.catalog.session() as session:
             images = dict(session.query(Photo.id, Photo.image_id).all())

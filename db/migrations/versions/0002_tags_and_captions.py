@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 row_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

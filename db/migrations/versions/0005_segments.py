@@ -8,8 +8,6 @@ from alembic import context, op
 
 revision = "0005"
 down_revision = "0004"
-branch_labels = None
-depends_on = None
 
 row_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

@@ -8,8 +8,6 @@ from db.sqlite_files import damaged_value
 
 revision = "0006"
 down_revision = "0005"
-branch_labels = None
-depends_on = None
 
 row_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 

@@ -10,8 +10,6 @@ from alembic import op
 
 revision = "0007"
 down_revision = "0006"
-branch_labels = None
-depends_on = None
 
 COLUMNS: tuple[tuple[str, Any], ...] = (
     ("hotel_from", sa.String(length=8)),

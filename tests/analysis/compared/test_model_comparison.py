@@ -9,8 +9,8 @@ import pytest
 from aliens.library import Library
 from analysis.compared.model_comparison import shared_share
 from base.errors import EncoderError, LibraryError, QueryError
-from base.progress import Step
 from tests.analysis.compared.conftest import OtherEncoder
+from tests.conftest import stopping_at
 
 
 def test_shared_shares_by_hand() -> None:
@@ -78,12 +78,8 @@ def test_a_sample_is_embedded_once_whatever_is_asked_of_it_and_the_library_stays
 def test_stopping_keeps_what_was_embedded(
     own_ten: Library, two_queries: Path, loaded: list[OtherEncoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(step: Step) -> None:
-        if step.what == "embedding" and step.done >= 4:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        own_ten.compare("twin", queries=two_queries, progress=stop)
+        own_ten.compare("twin", queries=two_queries, progress=stopping_at("embedding", 4))
     embedded = sum(encoder.encoded_photos for encoder in loaded)
     assert own_ten.compare("twin", queries=two_queries).sample == 10
     assert embedded <= 10 <= sum(encoder.encoded_photos for encoder in loaded) <= 14  # a batch of 4 may be lost

@@ -11,10 +11,9 @@ from aliens.library import Library
 from analysis.duplicates import copy_calibration, duplicate_search, kept_marks
 from analysis.duplicates.copy_calibration import affordable, known_calibration
 from base.errors import QueryError
-from base.progress import Step
 from db.photo_rows import update_photos
 from embedding.picture_marks import made_copies
-from tests.conftest import LibraryFactory
+from tests.conftest import LibraryFactory, stopping_at
 
 
 @pytest.fixture(scope="module")
@@ -135,11 +134,7 @@ def test_the_cosine_is_raised_where_pairs_are_too_many(monkeypatch: pytest.Monke
 
 
 def test_ctrl_c_ends_a_step_and_what_was_found_is_told(copied: Library) -> None:
-    def press(step: Step) -> None:
-        if step.what == "confirming":
-            raise KeyboardInterrupt
-
-    found = copied.duplicates(cosine=0.9, progress=press)
+    found = copied.duplicates(cosine=0.9, progress=stopping_at("confirming"))
     assert found.summary.stopped and found.notes[0].startswith("stopped")
     assert {Path(group.kept.path).stem[:2] for group in found} >= {"00", "05"}
 

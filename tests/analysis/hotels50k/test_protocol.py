@@ -9,7 +9,7 @@ from aliens.library import Library
 from base.errors import LibraryError, OutputError, QueryError, SourceError
 from base.progress import Step
 from base.settings import LibraryFolder
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes, stopping_at
 from tests.tiny_hotels50k import LOOKS_LIKE, PHOTO_HEAD, TEST, TRAIN, once_more, write_lists, write_photo
 
 
@@ -65,13 +65,8 @@ def test_test_photos_are_embedded_once_whatever_stops_it(library: LibraryFactory
     with aliens.open(library.folder.root, encoder=library.encoder) as photos:
         photos.add(hotels50k=tree)
         encoded = library.encoder.encoded_photos
-
-        def stop(step: Step) -> None:
-            if step.what == "searching":
-                raise KeyboardInterrupt
-
         with pytest.raises(KeyboardInterrupt):
-            photos.evaluate_hotels50k(tree, progress=stop)
+            photos.evaluate_hotels50k(tree, progress=stopping_at("searching"))
         assert library.encoder.encoded_photos == encoded + 2 * len(TEST)
         steps: list[Step] = []
         whole = photos.evaluate_hotels50k(tree, progress=steps.append)
@@ -81,12 +76,8 @@ def test_test_photos_are_embedded_once_whatever_stops_it(library: LibraryFactory
 
 
 def test_ctrl_c_while_embedding_stops_the_whole_and_keeps_what_was_embedded(trained: Library, tree: Path) -> None:
-    def stop(step: Step) -> None:
-        if step.what == "embedding" and step.done:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        trained.evaluate_hotels50k(tree, progress=stop)
+        trained.evaluate_hotels50k(tree, progress=stopping_at("embedding", 1))
     assert len(trained.evaluate_hotels50k(tree).levels) == 2
 
 

@@ -1,24 +1,21 @@
 """Libraries to export from, and one call that exports."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy.orm import Session
 
-from aliens.library import Library
 from base.settings import LibraryFolder
 from db.models import Chain, Hotel, Photo
 from embedding.encoder import Encoder
-from search.export.exporter import ExportManifest, Format, export_tags
+from search.export.exporter import ENDINGS, ExportManifest, Format, export_tags
 from search.tags.calibration import TagOptions
-from search.tags.tagging import Tagging
-from search.tags.vocabulary import Vocabulary, as_vocabulary, read_vocabulary
-from tests.by_folder import label_photo, session_of, tag_library, tagging_of
+from search.tags.vocabulary import Vocabulary, as_vocabulary
+from tests.by_folder import label_photo, session_of, tag_library
+from tests.by_folder import tagging_of as opened
 from tests.conftest import FakeEncoder, LibraryFactory, copy_library, photo_bytes
 
 EVIL_TAGS = ["=cmd|'/c calc'!A1", "+1", "@x", "-x", "'", "'=y", "＝全角", 'a "quoted", comma', "ein Becken, 浴缸"]
@@ -36,17 +33,10 @@ EVIL_NAMES = [
 ]
 
 
-@contextmanager
-def opened(folder: LibraryFolder) -> Iterator[tuple[Session, Tagging]]:
-    """Yield a session and the library's latest tagging."""
-    with tagging_of(folder) as both:
-        yield both
-
-
-def export(folder: LibraryFolder, path: Path, file_format: Format, **options: Any) -> ExportManifest:
-    """Export as the command does."""
+def export(folder: LibraryFolder, path: Path, file_format: Format | None = None, **options: Any) -> ExportManifest:
+    """Export as the command does; by default as the ending says, without one an imagefolder."""
     with opened(folder) as (session, tagging):
-        return export_tags(session, tagging, path, file_format, **options)
+        return export_tags(session, tagging, path, file_format or ENDINGS.get(path.suffix, "imagefolder"), **options)
 
 
 def decided_tags(folder: LibraryFolder) -> dict[int, list[str]]:
@@ -69,17 +59,6 @@ def tag(folder: LibraryFolder, vocabulary: Vocabulary, encoder: Any) -> None:
 def evil_vocabulary() -> Vocabulary:
     """Tags that a spreadsheet would take for formulas, and others that CSV finds hard."""
     return as_vocabulary({"name": "evil", "tags": {name: [f"prompt {n}"] for n, name in enumerate(EVIL_TAGS)}}, "evil")
-
-
-@pytest.fixture(scope="session")
-def tagged_samples(
-    tmp_path_factory: pytest.TempPathFactory, sample_library: Library, starter: Encoder
-) -> LibraryFolder:
-    """A copy of the sample library, tagged with the case study's words. Read only; `samples_copy` may be changed."""
-    folder = LibraryFolder(tmp_path_factory.mktemp("tagged") / "library")
-    shutil.copytree(sample_library.folder.root, folder.root)
-    tag(folder, read_vocabulary("case-study"), starter)
-    return folder
 
 
 @pytest.fixture
@@ -120,7 +99,6 @@ def small(library: LibraryFactory, photos: Path, small_template: Path) -> Librar
     Photos 1 to 9 have one tag set by hand and another unset.
     """
     (photos / "00.jpg").rename(photos / EVIL_PHOTO)
-    shutil.rmtree(library.folder.root)
     copy_library(small_template, library.folder.root, small_template.parent / "photos", photos)
     return library
 

@@ -54,7 +54,7 @@ def test_an_imagefolder_of_several_folders_of_images_loads(
     from PIL import Image
 
     monkeypatch.setattr("search.export.exporter.PHOTOS_A_FOLDER", 100)
-    export(tagged_samples, tmp_path / "folder", "imagefolder", link=link)
+    export(tagged_samples, tmp_path / "folder", link=link)
     assert sorted(path.name for path in (tmp_path / "folder" / "images").iterdir()) == ["0000", "0001", "0002"]
     rows = load("imagefolder", data_dir=str(tmp_path / "folder"))
     assert len(rows) == 240
@@ -74,5 +74,5 @@ def test_an_imagefolder_resumed_with_another_selection_loads(
     small: LibraryFactory, tmp_path: Path, load: Callable[..., Any]
 ) -> None:
     interrupted(small, tmp_path / "folder")
-    manifest = export(small.folder, tmp_path / "folder", "imagefolder", selection=Selection(tags=("+1",)))
+    manifest = export(small.folder, tmp_path / "folder", selection=Selection(tags=("+1",)))
     assert len(load("imagefolder", data_dir=str(tmp_path / "folder"))) == manifest.photos < 10

@@ -33,7 +33,7 @@ def interrupted(library: LibraryFactory, target: Path, **options: Any) -> Path:
         patch.setattr(
             "search.export.exporter.FolderWriter.close", lambda writer: (_ for _ in ()).throw(KeyboardInterrupt)
         )
-        export(library.folder, target, "imagefolder", **options)
+        export(library.folder, target, **options)
     assert not target.exists()
     return target.with_name(target.name + ".partial")
 
@@ -44,7 +44,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def test_every_photo_is_copied_with_its_tags(small: LibraryFactory, target: Path) -> None:
-    manifest = export(small.folder, target, "imagefolder")
+    manifest = export(small.folder, target)
     rows = metadata(target)
     decided = decided_tags(small.folder)
     assert [row["photo_id"] for row in rows] == list(decided)
@@ -73,13 +73,13 @@ def test_several_photos_are_copied_at_once(
         place(source, copy, link=link)
 
     monkeypatch.setattr(exporter, "place_photo", beside_another)
-    assert export(small.folder, target, "imagefolder").photos == 10
+    assert export(small.folder, target).photos == 10
     assert {row["file_name"] for row in metadata(target)} == set(photos_in(target))
 
 
 def test_a_unicode_target_and_unicode_photos(small: LibraryFactory, tmp_path: Path) -> None:
     target = tmp_path / "Bilder 東京, ü"
-    export(small.folder, target, "imagefolder")
+    export(small.folder, target)
     names = [Path(row["path"]).name for row in metadata(target)]
     assert "näch st, „00“ 東京.jpg" in names
 
@@ -89,13 +89,13 @@ def test_a_photos_ending_is_its_formats(small: LibraryFactory, photos: Path, tar
     (photos / "tall.tif").write_bytes(photo_bytes(61, file_format="TIFF"))
     small.add(photos)
     tag(small.folder, evil_vocabulary(), small.encoder)
-    export(small.folder, target, "imagefolder")
+    export(small.folder, target)
     found = {Path(row["path"]).name: Path(row["file_name"]).suffix for row in metadata(target)}
     assert (found["wrong.jpg"], found["tall.tif"], found["01.jpg"]) == (".png", ".tiff", ".jpg")
 
 
 def test_tags_are_there_whatever_columns_were_asked(small: LibraryFactory, target: Path) -> None:
-    export(small.folder, target, "imagefolder", columns=["hotel_name"])
+    export(small.folder, target, columns=["hotel_name"])
     assert {"file_name", "photo_id", "tags"} <= metadata(target)[0].keys()
 
 
@@ -106,7 +106,7 @@ def test_the_next_run_copies_only_what_is_not_there(small: LibraryFactory, targe
     photos_in(partial)["images/0000/3.jpg"].unlink()
     photos_in(partial)["images/0000/4.jpg"].write_bytes(b"half")
     before = {name: path.stat() for name, path in photos_in(partial).items()}
-    export(small.folder, target, "imagefolder")
+    export(small.folder, target)
     after = {name: path.stat() for name, path in photos_in(target).items()}
     copied = {name for name in after if name not in before or after[name].st_ino != before[name].st_ino}
     assert copied == {"images/0000/3.jpg", "images/0000/4.jpg"}
@@ -122,7 +122,7 @@ def test_a_photo_that_changed_since_is_copied_again(small: LibraryFactory, photo
     photo.write_bytes(changed)
     later = next(iter(photos_in(partial).values())).stat().st_mtime_ns + 10**9
     os.utime(photo, ns=(later, later))
-    export(small.folder, target, "imagefolder")
+    export(small.folder, target)
     row = next(row for row in metadata(target) if row["path"] == str(photo))
     assert (target / row["file_name"]).read_bytes() == changed
 
@@ -130,20 +130,20 @@ def test_a_photo_that_changed_since_is_copied_again(small: LibraryFactory, photo
 def test_nothing_of_an_interrupted_run_stays_that_is_not_asked_for(small: LibraryFactory, target: Path) -> None:
     partial = interrupted(small, target)
     (partial / "images" / "0000" / ".7.jpg.0123456789abcdef.tmp").write_bytes(b"half")
-    export(small.folder, target, "imagefolder", selection=Selection(tags=(EVIL_TAGS[0],)))
+    export(small.folder, target, selection=Selection(tags=(EVIL_TAGS[0],)))
     assert 0 < len(metadata(target)) < 10
     assert set(photos_in(target)) == {row["file_name"] for row in metadata(target)}
 
 
 def test_copies_replace_links_of_an_interrupted_run(small: LibraryFactory, target: Path) -> None:
     interrupted(small, target, link=True)
-    export(small.folder, target, "imagefolder")
+    export(small.folder, target)
     assert not any(path.is_symlink() for path in photos_in(target).values())
 
 
 def test_links_replace_copies_of_an_interrupted_run(small: LibraryFactory, target: Path) -> None:
     interrupted(small, target)
-    export(small.folder, target, "imagefolder", link=True)
+    export(small.folder, target, link=True)
     assert all(path.is_symlink() for path in photos_in(target).values())
 
 
@@ -155,7 +155,7 @@ def test_photos_whose_files_are_gone_are_left_out(
     interrupted(small, target, link=link)  # has copies of them
     for path in gone:
         path.unlink()
-    manifest = export(small.folder, target, "imagefolder", link=link)
+    manifest = export(small.folder, target, link=link)
     rows = metadata(target)
     assert [Path(row["path"]).name for row in rows if Path(row["path"]) in gone] == []
     assert manifest.photos == len(rows) == len(photos_in(target)) == 8
@@ -168,7 +168,7 @@ def test_a_photo_that_has_grown_over_the_cap_is_left_out(
 ) -> None:
     (photos / "03.jpg").write_bytes(bytes(50_000))
     monkeypatch.setattr("base.files.MAX_PHOTO_BYTES", 49_999)
-    manifest = export(small.folder, target, "imagefolder")
+    manifest = export(small.folder, target)
     assert manifest.photos == 9
     [left_out] = manifest.left_out
     assert left_out.startswith(f"{photos / '03.jpg'}: 0 MB are over the cap")
@@ -178,13 +178,13 @@ def test_no_folder_is_made_of_photos_that_are_all_gone(small: LibraryFactory, ph
     for path in photos.iterdir():
         path.unlink()
     with pytest.raises(QueryError, match="no photo's file can be read any more"):
-        export(small.folder, target, "imagefolder")
+        export(small.folder, target)
     assert not target.exists()
     assert not target.with_name("folder.partial").exists()
 
 
 def test_links_lead_to_the_photos(small: LibraryFactory, target: Path) -> None:
-    export(small.folder, target, "imagefolder", link=True)
+    export(small.folder, target, link=True)
     for row in metadata(target):
         assert os.readlink(target / row["file_name"]) == row["path"]
     assert len(photos_in(target)) == 10
@@ -200,7 +200,7 @@ def test_photos_inside_a_tar_are_copied(library: LibraryFactory, photos: Path, t
             tar.addfile(member, io.BytesIO(data))
     library.add(photos)
     tag(library.folder, evil_vocabulary(), library.encoder)
-    export(library.folder, target, "imagefolder", link=link)
+    export(library.folder, target, link=link)
     rows = [row for row in metadata(target) if row["member"]]
     assert [row["member"] for row in rows] == ["süd/20.jpg", "süd/21.jpg", "süd/22.jpg"]
     for number, row in enumerate(rows, start=20):
@@ -217,14 +217,14 @@ def test_what_is_there_is_not_overwritten(small: LibraryFactory, target: Path, w
     else:
         target.write_text("mine")
     with pytest.raises(QueryError, match="is there already: remove it, or choose another name"):
-        export(small.folder, target, "imagefolder")
+        export(small.folder, target)
     assert (target / "mine.txt" if what == "folder" else target).read_text() == "mine"
     assert not target.with_name("folder.partial").exists()
 
 
 def test_an_empty_folder_is_filled(small: LibraryFactory, target: Path) -> None:
     target.mkdir()
-    export(small.folder, target, "imagefolder")
+    export(small.folder, target)
     assert len(metadata(target)) == 10
 
 
@@ -238,7 +238,7 @@ def test_a_photo_that_cannot_be_written_leaves_no_half(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="cannot be written: No space left on device"):
-        export(small.folder, target, "imagefolder")
+        export(small.folder, target)
     assert [path for path in target.parent.rglob("*.tmp") if "library" not in path.parts] == []
     assert not target.exists()
 
@@ -249,12 +249,12 @@ def test_after_a_full_disk_the_next_run_goes_on(
     monkeypatch.setattr("search.export.exporter.HashedFile", FullDisk)
     monkeypatch.setattr("search.tags.tagging.MOST_SCORES", 1)
     with pytest.raises(OutputError, match="No space left"):
-        export(small.folder, target, "imagefolder")
+        export(small.folder, target)
     partial = target.with_name("folder.partial")
     before = {name: path.stat().st_ino for name, path in photos_in(partial).items()}
     assert before
     monkeypatch.undo()
-    export(small.folder, target, "imagefolder")
+    export(small.folder, target)
     after = {name: path.stat().st_ino for name, path in photos_in(target).items()}
     assert before.items() <= after.items()
     assert len(after) == 10

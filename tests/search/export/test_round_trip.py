@@ -6,7 +6,7 @@ import shutil
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import openpyxl
 import pytest
@@ -15,7 +15,7 @@ import aliens
 from base.errors import QueryError, SourceError
 from base.settings import LibraryFolder
 from db.tag_rows import Label, all_labels
-from search.export.exporter import ENDINGS, Format
+from search.export.exporter import ENDINGS
 from search.export.tables import Selection
 from search.tags.calibration import TagOptions
 from search.tags.vocabulary import bare, read_vocabulary
@@ -23,10 +23,8 @@ from tests.by_folder import import_tags, label_photo, session_of, tag_library
 from tests.conftest import LibraryFactory, fill_folder
 from tests.search.export.conftest import EVIL_TAGS, decided_tags, evil_vocabulary, export, tag
 
-NAMES: dict[Format, str] = {file_format: f"tags{ending}" for ending, file_format in ENDINGS.items()} | {
-    "imagefolder": "folder"
-}
-every_format = pytest.mark.parametrize("file_format", get_args(Format))
+NAMES = [*(f"tags{ending}" for ending in ENDINGS), "folder"]
+every_format = pytest.mark.parametrize("name", NAMES)
 
 
 def labels_of(folder: LibraryFolder) -> list[Label]:
@@ -44,18 +42,16 @@ def second(tmp_path: Path, photos: Path) -> Iterator[LibraryFactory]:
 
 
 def path_of_ids(folder: LibraryFolder, out: Path) -> dict[int, str]:
-    export(folder, out / "paths.jsonl", "jsonl", columns=["photo_id", "path"])
+    export(folder, out / "paths.jsonl", columns=["photo_id", "path"])
     rows = [json.loads(line) for line in (out / "paths.jsonl").read_text(encoding="utf-8").splitlines()]
     return {row["photo_id"]: row["path"] for row in rows}
 
 
 @every_format
-def test_awkward_tags_and_labels_read_back_unchanged(
-    small: LibraryFactory, tmp_path: Path, file_format: Format
-) -> None:
+def test_awkward_tags_and_labels_read_back_unchanged(small: LibraryFactory, tmp_path: Path, name: str) -> None:
     labels, decided = labels_of(small.folder), decided_tags(small.folder)
-    export(small.folder, tmp_path / NAMES[file_format], file_format)
-    report = import_tags(small.folder, tmp_path / NAMES[file_format])
+    export(small.folder, tmp_path / name)
+    report = import_tags(small.folder, tmp_path / name)
     assert (report.rows, report.set, report.unset, report.notes) == (10, 0, 0, [])
     assert labels_of(small.folder) == labels
     assert decided_tags(small.folder) == decided
@@ -137,7 +133,7 @@ def test_an_export_that_a_spreadsheet_saved_under_another_name_changes_nothing(
 ) -> None:
     labels, elsewhere = labels_of(small.folder), tmp_path / "elsewhere"
     elsewhere.mkdir()
-    export(small.folder, tmp_path / name, ENDINGS[Path(name).suffix])
+    export(small.folder, tmp_path / name)
     if name == "tags.xlsx":
         sheet = openpyxl.load_workbook(tmp_path / name).active
         cells = [["" if value is None else str(value) for value in row] for row in sheet.iter_rows(values_only=True)]
@@ -152,7 +148,7 @@ def test_an_export_that_a_spreadsheet_saved_under_another_name_changes_nothing(
 def test_an_edit_is_seen_in_whatever_a_spreadsheet_saved(
     samples_copy: LibraryFolder, tmp_path: Path, saved: Callable[[list[list[str]], Path], Path]
 ) -> None:
-    export(samples_copy, tmp_path / "tags.csv", "csv")
+    export(samples_copy, tmp_path / "tags.csv")
     cells, elsewhere = cells_of(tmp_path / "tags.csv"), tmp_path / "elsewhere"
     elsewhere.mkdir()
     at = cells[0].index("tags")
@@ -169,7 +165,7 @@ def test_an_edit_is_seen_in_whatever_a_spreadsheet_saved(
 def test_an_export_that_was_tagged_anew_or_with_another_model_since_is_still_compared_with_what_it_was(
     small: LibraryFactory, tmp_path: Path
 ) -> None:
-    export(small.folder, tmp_path / "tags.csv", "csv")
+    export(small.folder, tmp_path / "tags.csv")
     (tmp_path / "tags.csv.manifest.json").unlink()
     labels, before = labels_of(small.folder), decided_tags(small.folder)
     tag_library(small.folder, None, lambda model: small.encoder, options=TagOptions(threshold=0.95))
@@ -179,7 +175,7 @@ def test_an_export_that_was_tagged_anew_or_with_another_model_since_is_still_com
 
 
 def test_a_label_that_was_changed_since_the_export_stays(small: LibraryFactory, tmp_path: Path) -> None:
-    export(small.folder, tmp_path / "tags.csv", "csv")
+    export(small.folder, tmp_path / "tags.csv")
     label_photo(small.folder, 1, EVIL_TAGS[0], False, None)  # set by hand when it was exported
     labels = labels_of(small.folder)
     report = import_tags(small.folder, tmp_path / "tags.csv")
@@ -188,7 +184,7 @@ def test_a_label_that_was_changed_since_the_export_stays(small: LibraryFactory, 
 
 
 def test_a_photo_id_and_a_path_of_two_photos_are_refused_with_both(small: LibraryFactory, tmp_path: Path) -> None:
-    export(small.folder, tmp_path / "tags.csv", "csv")
+    export(small.folder, tmp_path / "tags.csv")
     cells, labels = cells_of(tmp_path / "tags.csv"), labels_of(small.folder)
     at = cells[0].index("path")
     cells[1][at], cells[2][at] = cells[2][at], cells[1][at]  # as sorting one column alone does
@@ -207,28 +203,23 @@ def test_what_a_workbook_cannot_hold_is_refused_before_there_is_one(
         with pytest.raises(
             QueryError, match=r"10 rows are more than a workbook holds \(9\): end the file's name in .csv"
         ):
-            export(small.folder, out / "tags.xlsx", "xlsx", selection=selection)
+            export(small.folder, out / "tags.xlsx", selection=selection)
     monkeypatch.setattr("base.spreadsheets.MOST_ROWS", 2)
     with pytest.raises(QueryError, match="2 rows are more than a workbook holds"):  # which is known on the way
-        export(small.folder, out / "tags.xlsx", "xlsx", selection=Selection(tags=("+1",)))
+        export(small.folder, out / "tags.xlsx", selection=Selection(tags=("+1",)))
     assert not out.exists() or list(out.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("file_format", "labels_only"), [*((name, False) for name in get_args(Format)), ("csv", True), ("coco", True)]
+    ("name", "labels_only"), [*((name, False) for name in NAMES), ("tags.csv", True), ("tags.json", True)]
 )
 def test_labels_come_to_the_same_photos_of_another_library(
-    small: LibraryFactory,
-    second: LibraryFactory,
-    photos: Path,
-    tmp_path: Path,
-    file_format: Format,
-    labels_only: bool,
+    small: LibraryFactory, second: LibraryFactory, photos: Path, tmp_path: Path, name: str, labels_only: bool
 ) -> None:
     second.add(photos)
     tag(second.folder, evil_vocabulary(), second.encoder)
-    export(small.folder, tmp_path / NAMES[file_format], file_format)
-    report = import_tags(second.folder, tmp_path / NAMES[file_format], labels_only=labels_only)
+    export(small.folder, tmp_path / name)
+    report = import_tags(second.folder, tmp_path / name, labels_only=labels_only)
     assert (report.rows, report.unknown_photos, report.unknown_tags) == (10, 0, 0)
     ours, theirs = path_of_ids(small.folder, tmp_path), path_of_ids(second.folder, tmp_path)
     said = {(ours[label.photo_id], label.tag, label.present) for label in labels_of(small.folder)}
@@ -239,12 +230,12 @@ def test_labels_come_to_the_same_photos_of_another_library(
 
 @every_format
 def test_the_ids_of_another_library_label_nothing(
-    small: LibraryFactory, second: LibraryFactory, tmp_path: Path, file_format: Format
+    small: LibraryFactory, second: LibraryFactory, tmp_path: Path, name: str
 ) -> None:
     tag(second.folder, evil_vocabulary(), second.encoder)  # photos 1 to 5 are others than those of `small`
-    export(small.folder, tmp_path / NAMES[file_format], file_format)
+    export(small.folder, tmp_path / name)
     with pytest.raises(SourceError, match=r"no photo of its 10 rows can be found .*\(photo_id 1, "):
-        import_tags(second.folder, tmp_path / NAMES[file_format], labels_only=True)
+        import_tags(second.folder, tmp_path / name, labels_only=True)
     assert labels_of(second.folder) == []
 
 
@@ -253,7 +244,7 @@ def test_tags_of_the_samples_come_to_a_moved_tree_by_image_id(
 ) -> None:
     first = next(iter(decided_tags(samples_copy)))
     label_photo(samples_copy, first, "a minibar", True, None)
-    export(samples_copy, tmp_path / "tags.parquet", "parquet")
+    export(samples_copy, tmp_path / "tags.parquet")
     moved = Path(shutil.copytree(samples, tmp_path / "moved"))
     with aliens.open(library.folder.root, encoder=library.encoder) as opened:
         opened.add(hotels50k=moved)

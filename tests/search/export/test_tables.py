@@ -82,7 +82,7 @@ def test_pythons_csv_reads_back_every_text(rows: list[tuple[str, list[str]]]) ->
 
 
 def test_awkward_names_and_tags_come_through_csv(small: LibraryFactory, tmp_path: Path) -> None:
-    export(small.folder, tmp_path / "out.csv", "csv")
+    export(small.folder, tmp_path / "out.csv")
     rows = rows_of(tmp_path / "out.csv")
     assert [unguarded(row["hotel_name"]) for row in rows] == EVIL_NAMES
     assert {unguarded(row["chain_name"]) for row in rows} == {'=HYPERLINK("x"),'}
@@ -95,7 +95,7 @@ def test_awkward_names_and_tags_come_through_csv(small: LibraryFactory, tmp_path
 
 
 def test_no_cell_and_no_head_is_a_formula(small: LibraryFactory, tmp_path: Path) -> None:
-    export(small.folder, tmp_path / "out.csv", "csv", columns=[*DEFAULT_COLUMNS, "cosines"])
+    export(small.folder, tmp_path / "out.csv", columns=[*DEFAULT_COLUMNS, "cosines"])
     with open(tmp_path / "out.csv", encoding="utf-8", newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     risky = [cell for cell in cells if cell.startswith(FORMULA_STARTS) and not is_number(cell)]
@@ -110,7 +110,7 @@ def test_a_head_that_is_a_formula_is_guarded() -> None:
 
 
 def test_pandas_reads_csv_as_python_does(small: LibraryFactory, tmp_path: Path) -> None:
-    export(small.folder, tmp_path / "out.csv", "csv")
+    export(small.folder, tmp_path / "out.csv")
     frame = pd.read_csv(tmp_path / "out.csv", dtype=str, keep_default_na=False)
     assert frame.to_dict("records") == rows_of(tmp_path / "out.csv")
     numbers = pd.read_csv(tmp_path / "out.csv")
@@ -134,7 +134,7 @@ def test_json_lines_are_objects_without_nan(unscored: LibraryFactory, tmp_path: 
         raise AssertionError(constant)
 
     tag(unscored.folder, evil_vocabulary(), unscored.encoder)
-    export(unscored.folder, tmp_path / "out.jsonl", "jsonl", columns=["photo_id", "tags", "caption", "cosines"])
+    export(unscored.folder, tmp_path / "out.jsonl", columns=["photo_id", "tags", "caption", "cosines"])
     lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").split("\n")
     assert lines.pop() == ""
     records = [json.loads(line, parse_constant=refuse) for line in lines]
@@ -148,9 +148,9 @@ def test_json_lines_are_objects_without_nan(unscored: LibraryFactory, tmp_path: 
 
 def test_parquet_holds_lists_and_nulls(unscored: LibraryFactory, tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="1 photo came after the last tagging: run `aliens tag` first"):
-        export(unscored.folder, tmp_path / "out.parquet", "parquet")
+        export(unscored.folder, tmp_path / "out.parquet")
     tag(unscored.folder, evil_vocabulary(), unscored.encoder)
-    export(unscored.folder, tmp_path / "out.parquet", "parquet")
+    export(unscored.folder, tmp_path / "out.parquet")
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.schema.field("tags").type == pa.list_(pa.field("element", pa.string()))
     assert table.column("hotel_name").null_count == 1
@@ -176,7 +176,7 @@ def test_parquet_groups_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_coco_is_consistent(tagged_samples: LibraryFolder, tmp_path: Path) -> None:
-    export(tagged_samples, tmp_path / "out.json", "coco")
+    export(tagged_samples, tmp_path / "out.json")
     content: dict[str, Any] = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     with open(asset("search/vocabularies") / "case-study.toml", encoding="utf-8") as file:
         names = [line.split('"')[1] for line in file if line.startswith('"') and line.rstrip().endswith("= []")]

@@ -1,8 +1,6 @@
 """A tagged library with a fake encoder, and what it decides."""
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,11 @@ from base.progress import Progress, silent
 from base.settings import LibraryFolder
 from search.tags.calibration import TagOptions
 from search.tags.tag_runs import TagReport
-from search.tags.tagging import TaggedPhotos, Tagging
+from search.tags.tagging import TaggedPhotos
 from search.tags.truth import Truth
 from search.tags.vocabulary import Vocabulary, as_vocabulary, read_vocabulary
-from tests.by_folder import tag_library, tagging_of
+from tests.by_folder import tag_library
+from tests.by_folder import tagging_of as opened
 from tests.conftest import FakeEncoder, LibraryFactory, copy_library
 
 # The fake encoder's vectors mean nothing, so by the default method no tag stands out against nonsense.
@@ -51,13 +50,6 @@ def column(photos: TaggedPhotos, name: str) -> list[Any]:
     return photos.columns[name].to_pylist()
 
 
-@contextmanager
-def opened(folder: LibraryFolder, key: str | None = None) -> Iterator[tuple[Session, Tagging]]:
-    """Open a library's tags."""
-    with tagging_of(folder, key) as both:
-        yield both
-
-
 def decided(folder: LibraryFolder, key: str | None = None) -> dict[str, set[str]]:
     """Return {photo's file name: its tags}."""
     found = {}
@@ -72,6 +64,5 @@ def decided(folder: LibraryFolder, key: str | None = None) -> dict[str, set[str]
 @pytest.fixture
 def tagged(library: LibraryFactory, ten_photos: Path, photos: Path, tagged_template: Path) -> LibraryFactory:
     """A library of ten photos, tagged with the default vocabulary."""
-    shutil.rmtree(library.folder.root)
     copy_library(tagged_template, library.folder.root, ten_photos, photos)
     return library

@@ -3,34 +3,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from aliens.library import Library
 from base.errors import QueryError
 from base.settings import LibraryFolder
+from embedding.encoder import Encoder
 from search.tags.calibration import Method, TagOptions
 from search.tags.checking import CONFIDENT, MARGIN, TagChecker
 from search.tags.tagging import TaggedPhotos, Tagging
-from tests.by_folder import label_photo, tag_library
+from tests.by_folder import label_photo
 from tests.conftest import LibraryFactory, photo_bytes
 from tests.search.tags.conftest import OWN, decided, opened, tag
-
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
-
-
-@pytest.fixture(scope="module")
-def tagged_samples(
-    sample_library: Library, starter: "OpenClipEncoder", tmp_path_factory: pytest.TempPathFactory
-) -> LibraryFolder:
-    """The sample hotels, tagged with the default vocabulary."""
-    folder = LibraryFolder(tmp_path_factory.mktemp("checking") / "library")
-    shutil.copytree(sample_library.folder.root, folder.root)
-    tag_library(folder, None, lambda model: starter, options=TagOptions())
-    return folder
 
 
 @contextmanager
@@ -53,7 +38,7 @@ def own_tags(photos: TaggedPhotos, names: list[str], least: float) -> list[list[
     ("method", "threshold", "bar"), [("signal", 0.5, 0.5), ("calibrated", 0.3, 0.5), ("calibrated", 0.85, 0.85)]
 )
 def test_confident_tags_are_the_decided_ones_of_a_clear_probability_and_its_own_vector_loses_none(
-    tagged_samples: LibraryFolder, starter: "OpenClipEncoder", method: Method, threshold: float, bar: float
+    tagged_samples: LibraryFolder, starter: Encoder, method: Method, threshold: float, bar: float
 ) -> None:
     with opened(tagged_samples) as (_, tagging):
         tagging = tagging.decided_by(replace(tagging.calibration, method=method, threshold=threshold))
@@ -68,9 +53,7 @@ def test_confident_tags_are_the_decided_ones_of_a_clear_probability_and_its_own_
         assert 0 < sum(map(len, found)) <= photos.decided.sum()
 
 
-def test_a_picture_of_something_else_has_lost_the_tags(
-    tagged_samples: LibraryFolder, starter: "OpenClipEncoder"
-) -> None:
+def test_a_picture_of_something_else_has_lost_the_tags(tagged_samples: LibraryFolder, starter: Encoder) -> None:
     with opened(tagged_samples) as (_, tagging):
         checker = TagChecker(tagging, starter)
         sure = {photo_id: checker.confident(photo_id) for photo_id in range(1, 241)}
@@ -107,16 +90,15 @@ def test_what_people_say_of_a_photo_counts_as_far_as_the_model_sees_it(tagged: L
             assert checker.lost(vector_of(tagged, photo_id), checker.confident(photo_id)) == []
 
 
-def test_by_softmax_the_decided_tags_of_a_clear_share_are_confident(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    tag(library, OWN, TagOptions(method="softmax"))
-    with checking(library) as (checker, tagging):
+def test_by_softmax_the_decided_tags_of_a_clear_share_are_confident(stocked: LibraryFactory) -> None:
+    tag(stocked, OWN, TagOptions(method="softmax"))
+    with checking(stocked) as (checker, tagging):
         (found,) = tagging.photos()
         for photo_id, row, shares in zip(found.photo_ids.tolist(), found.decided, found.probabilities, strict=True):
             sure = [name for name, has, share in zip(OWN.names, row, shares, strict=True) if has and share >= 0.5]
             assert checker.confident(photo_id) == sure
             others = [name for name, share in zip(OWN.names, shares, strict=True) if share < CONFIDENT - MARGIN - 0.01]
-            assert checker.lost(vector_of(library, photo_id), OWN.names) == [
+            assert checker.lost(vector_of(stocked, photo_id), OWN.names) == [
                 name for name in others if name not in decided_of(found, photo_id)
             ]
 
@@ -136,13 +118,12 @@ def test_a_photo_that_came_after_the_last_tagging_is_judged_by_its_vector(tagged
         assert set(checker.confident(4)) <= before["03.jpg"]
 
 
-def test_an_untagged_library_and_impossible_questions_are_refused(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    with pytest.raises(QueryError, match="is not tagged yet: run `aliens tag"), checking(library):
+def test_an_untagged_library_and_impossible_questions_are_refused(stocked: LibraryFactory) -> None:
+    with pytest.raises(QueryError, match="is not tagged yet: run `aliens tag"), checking(stocked):
         pass
-    tag(library)
-    vector = vector_of(library, 1)
-    with checking(library) as (checker, _):
+    tag(stocked)
+    vector = vector_of(stocked, 1)
+    with checking(stocked) as (checker, _):
         with pytest.raises(QueryError, match="no photo 99 with a vector"):
             checker.confident(99)
         with pytest.raises(QueryError, match="unicorn"):

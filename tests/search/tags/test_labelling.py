@@ -400,21 +400,18 @@ def test_small_batches_set_the_same_labels_as_one(
     assert all(tags == {"a pool"} for tags in decided(own.folder).values())
 
 
-def test_a_library_that_is_being_changed_or_not_tagged_is_refused(
-    library: LibraryFactory, photos: Path, tmp_path: Path
-) -> None:
-    library.add(photos)
+def test_a_library_that_is_being_changed_or_not_tagged_is_refused(stocked: LibraryFactory, tmp_path: Path) -> None:
     path = written(tmp_path / "tags.csv", [dict(zip(HEAD, ("1", "a pool", "", ""), strict=True))])
     with pytest.raises(QueryError, match="is not tagged yet"):
-        import_tags(library.folder, path)
-    tag(library, OWN)
+        import_tags(stocked.folder, path)
+    tag(stocked, OWN)
     with (
-        FileLock(library.folder.lock_file, timeout=0),
+        FileLock(stocked.folder.lock_file, timeout=0),
         pytest.raises(LibraryError, match="another process or thread is changing"),
     ):
-        import_tags(library.folder, path)
+        import_tags(stocked.folder, path)
     with pytest.raises(SourceError, match=r"tags\.csv has no rows: nothing was changed"):
-        import_tags(library.folder, written(path, []))
+        import_tags(stocked.folder, written(path, []))
 
 
 # Photos to ask about

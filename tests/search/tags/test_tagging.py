@@ -1,17 +1,15 @@
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 from filelock import FileLock
 from sqlalchemy.orm import Session
 
-from aliens.library import Library
 from base.errors import LibraryError, QueryError
 from base.progress import Step
 from base.settings import LibraryFolder
@@ -23,11 +21,8 @@ from search.tags.tagging import Tagging, text_vectors
 from search.tags.truth import Truth, label_truth
 from search.tags.vocabulary import Tag, Vocabulary, read_vocabulary
 from tests.by_folder import disagreements, found_vectors, label_photo, merge_due, photo_segments, tag_library
-from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes
+from tests.conftest import FakeEncoder, LibraryFactory, photo_bytes, stopping_at
 from tests.search.tags.conftest import OWN, column, decided, never, opened, tag
-
-if TYPE_CHECKING:
-    from embedding.open_clip_encoder import OpenClipEncoder
 
 
 def tag_without_encoder(library: LibraryFactory, vocabulary: Vocabulary, **options: object) -> TagReport:
@@ -50,26 +45,22 @@ def some_truth(session: Session, vocabulary: Vocabulary) -> Truth:
 # Scoring
 
 
-def test_tagging_scores_every_photo_and_again_none_without_loading_the_encoder(
-    library: LibraryFactory, photos: Path
-) -> None:
-    library.add(photos)
+def test_tagging_scores_every_photo_and_again_none_without_loading_the_encoder(stocked: LibraryFactory) -> None:
     told: list[Step] = []
     vocabulary = read_vocabulary("case-study")
-    report = tag(library, vocabulary, progress=told.append)
+    report = tag(stocked, vocabulary, progress=told.append)
     assert (report.vocabulary, report.photos, report.scored, report.fitted) == (vocabulary.key, 10, 10, 0)
     assert told[-1] == Step("scoring", 10, 10)
-    before = decided(library.folder)
-    again = tag_without_encoder(library, vocabulary)
+    before = decided(stocked.folder)
+    again = tag_without_encoder(stocked, vocabulary)
     assert (again.photos, again.scored) == (10, 0)
-    assert decided(library.folder) == before
+    assert decided(stocked.folder) == before
 
 
-def test_scores_are_the_cosines_with_the_mean_of_a_tags_prompts(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    tag(library, OWN)
-    texts, background = text_vectors(library.encoder, OWN)
-    with opened(library.folder) as (_, tagging):
+def test_scores_are_the_cosines_with_the_mean_of_a_tags_prompts(stocked: LibraryFactory) -> None:
+    tag(stocked, OWN)
+    texts, background = text_vectors(stocked.encoder, OWN)
+    with opened(stocked.folder) as (_, tagging):
         ((columns, scores),) = tagging.scores()
         ids = columns["photo_id"].to_pylist()
         vectors = np.stack([tagging.vector(photo_id) for photo_id in ids])
@@ -147,15 +138,11 @@ def test_a_callback_that_raises_loses_nothing_and_the_next_call_goes_on(
 
 
 def test_decisions_stay_as_they_were_when_a_later_tagging_is_stopped(many_pieces: LibraryFactory) -> None:
-    def stopped(step: Step) -> None:
-        if step.done == 4:
-            raise KeyboardInterrupt
-
     tag(many_pieces)
     before = decided(many_pieces.folder)
     with many_pieces.open() as library:
         with pytest.raises(KeyboardInterrupt):
-            library.tag("hotel", threshold=0.9, progress=stopped)
+            library.tag("hotel", threshold=0.9, progress=stopping_at("scoring", 4))
         assert library.tags().vocabulary == read_vocabulary("case-study").key
         assert decided(many_pieces.folder) == before
         assert library.tag("hotel").scored == 8
@@ -324,13 +311,12 @@ def test_of_two_vocabularies_of_one_name_the_newer_is_meant(tagged: LibraryFacto
         assert tagging.vocabulary == OWN
 
 
-def test_a_library_that_was_not_tagged_says_so(library: LibraryFactory, photos: Path) -> None:
-    library.add(photos)
-    with pytest.raises(QueryError, match=rf"{library.folder.root} is not tagged yet: run `aliens tag"):
-        decided(library.folder)
-    tag(library, OWN)
+def test_a_library_that_was_not_tagged_says_so(stocked: LibraryFactory) -> None:
+    with pytest.raises(QueryError, match=rf"{stocked.folder.root} is not tagged yet: run `aliens tag"):
+        decided(stocked.folder)
+    tag(stocked, OWN)
     with pytest.raises(QueryError, match=rf"is not tagged with 'hotel' \(known: {OWN.key}\) yet"):
-        decided(library.folder, "hotel")
+        decided(stocked.folder, "hotel")
 
 
 def test_an_empty_library_has_nothing_to_tag(library: LibraryFactory) -> None:
@@ -554,12 +540,9 @@ def test_a_held_lock_does_not_keep_tags_from_being_read(tagged: LibraryFactory) 
 
 
 def test_the_sample_hotels_get_the_tags_that_they_have(
-    sample_library: Library, starter: "OpenClipEncoder", sample_tags: dict[int, set[str]], tmp_path: Path
+    tagged_samples: LibraryFolder, sample_tags: dict[int, set[str]]
 ) -> None:
-    folder = LibraryFolder(tmp_path / "samples")
-    shutil.copytree(sample_library.folder.root, folder.root)
-    tag_library(folder, read_vocabulary("case-study"), lambda model: starter, options=TagOptions())
-    with opened(folder) as (_, tagging):
+    with opened(tagged_samples) as (_, tagging):
         (photos,) = tagging.photos(["image_id"])
     place = tagging.vocabulary.position("a bathtub")
     has = np.array(["a bathtub" in sample_tags[image_id] for image_id in column(photos, "image_id")])
