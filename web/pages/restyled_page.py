@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from web.api.result_api import ResultNumber, result_numbered
 from web.jobs.outcomes import yield_of
 from web.opened import Opened, Served
+from web.pages.jobs_page import seen_after
 from web.rendering import page
 
 restyled_pages = APIRouter()
@@ -76,4 +77,4 @@ def described_result(result: Any) -> dict[str, Any]:
 @restyled_pages.post("/restyled/add")
 async def make_searchable(served: Served, id: Annotated[list[int], Form()]) -> RedirectResponse:
     """Start a job after which searches find these results."""
-    return RedirectResponse(f"/jobs/{await served.jobs.start('add_results', {'results': id})}", 303)
+    return seen_after(await served.jobs.start("add_results", {"results": id}))
