@@ -83,8 +83,9 @@ def named_search(catalog: Catalog, name: str) -> NamedSearch:
 
     Raises: QueryError: none has this name; the message lists what is near.
     """
+    name = checked(name)
     with catalog.session() as session:
-        found = understood(known_search(session, checked(name)))
+        found = understood(known_search(session, name))
         return replace(found, text=found.text and as_meant(catalog, session, found.text))
 
 
@@ -99,8 +100,9 @@ def forget_named(catalog: Catalog, name: str) -> None:
 
     Raises: QueryError: none has this name.
     """
+    name = checked(name)
     with catalog.saving() as session:
-        session.delete(known_search(session, checked(name)))
+        session.delete(known_search(session, name))
         session.commit()
 
 
