@@ -269,7 +269,7 @@ class RestyleMethods(TagMethods):
     def write_restyled_page(self, results: "Sequence[Result]", path: Where) -> None:
         """Write a page of results beside their photos; the library's `tell` hears of what cannot be shown any more.
 
-        Raises: OutputError: the file cannot be written.
+        Raises: OutputError: the file cannot be written. QueryError: its name does not end in .html.
         """
         from embedding.html_pages import check_page, write_page
         from restyle.pages import items_of, restyle_page
@@ -309,7 +309,7 @@ class RestyleMethods(TagMethods):
         """Write a quiz as a page that people play; return its name, by which their answers are known.
 
         Raises:
-            QueryError: there is one photo to choose from.
+            QueryError: there is one photo to choose from, or the file's name does not end in .html.
             OutputError: the file cannot be written.
         """
         from embedding.html_pages import check_page, write_page

@@ -283,7 +283,7 @@ def is_option(word: str, known: Collection[str]) -> bool:
 
 
 Sort = Literal["score", "date", "hotel"]
-looked_for, listed, kept = (
+looked_for, listed, kept = (  # options in these panels of the help
     partial(typer.Option, rich_help_panel=panel)
     for panel in ("What to look for", "Which photos are listed", "Searches to keep")
 )
@@ -390,8 +390,6 @@ def checked_results_page(page: Path | None) -> Path | None:
     if page is not None:
         from embedding.html_pages import check_page
 
-        if page.suffix.lower() not in (".html", ".htm"):
-            raise QueryError(f"the page {str(page)!r} does not end in .html: give it a name that does")
         check_page(page)
     return page
 

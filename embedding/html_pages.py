@@ -16,7 +16,7 @@ from PIL import Image
 from base import __version__
 from base.arrays import Pixels
 from base.console import one_line
-from base.errors import OutputError
+from base.errors import OutputError, QueryError
 from base.files import atomic_write
 
 if TYPE_CHECKING:
@@ -29,12 +29,17 @@ QUALITY_HTML = 82  # of a JPEG in a page: about 70 kB a picture of 720 px, so th
 
 
 def check_page(path: Path | None) -> None:
-    """Raise OutputError: no page can be written there. Asked before hours go into what it would show."""
+    """Refuse a page's name. Asked before hours go into what it would show.
+
+    Raises: OutputError: no page can be written there. QueryError: it does not end in .html.
+    """
     if path is None:
         return
     there = next(place for place in path.absolute().parents if place.exists())  # the others are made
     if path.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
         raise OutputError(f"the page {path} cannot be written: name a file in a folder that may be changed")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise QueryError(f"the page {str(path)!r} does not end in .html: give it a name that does")
 
 
 def jpeg(pixels: Pixels, quality: int = QUALITY_HTML) -> bytes:

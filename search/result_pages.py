@@ -74,7 +74,7 @@ def line_place(shown: list[dict[str, Any]]) -> int:
 def write_result_page(
     hits: "Iterable[Hit]", path: Path, title: str, about: str = "", notes: Iterable[str] = ()
 ) -> None:
-    """Write the page of hits. Raises: OutputError: the file cannot be written."""
+    """Write the page of hits. Raises: OutputError, QueryError: no page can be written there."""
     from embedding.html_pages import check_page, write_page
 
     check_page(path)

@@ -248,7 +248,7 @@ class Results(Listing[Hit]):
     def write_page(self, path: str | os.PathLike[str], title: str = "") -> None:
         """Write the hits as one HTML file to pass on, with their pictures in it.
 
-        Raises: OutputError: the file cannot be written.
+        Raises: OutputError: the file cannot be written. QueryError: its name does not end in .html.
         """
         from search.result_pages import write_result_page
 

@@ -124,10 +124,11 @@ class LibraryStats:
     def write_page(self, path: Path | str) -> None:
         """Write one page that needs nothing else: numbers, plots and tables.
 
-        Raises: OutputError: the file cannot be written.
+        Raises: OutputError: the file cannot be written. QueryError: its name does not end in .html.
         """
-        from embedding.html_pages import write_page
+        from embedding.html_pages import check_page, write_page
 
+        check_page(Path(path))
         write_page(self.page(), Path(path))
 
     def page(self) -> str:

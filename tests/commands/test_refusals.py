@@ -169,7 +169,10 @@ OF_TEN_PHOTOS = [
     ("serve --host-name http://photos", 2, "no host's name"),
     ("serve --port 70000", 2, "--port"),
     ("serve --root absent", 2, "absent"),
-    ("stats --html report.pdf", 2, "does not end in .html"),
+    *(
+        (f"{command} --html page.pdf", 2, "the page 'page.pdf' does not end in .html")
+        for command in ("stats", "search pool", "quiz", "restyle 3 --engine regrade", "restyle list")
+    ),
     ("stats --html file/report.html", 1, "cannot be written"),
     ("tags", 2, "run `aliens tag"),
     ("tag --threshold much", 2, "'much': give a number"),
