@@ -166,6 +166,7 @@ def row_of(result: "Result") -> tuple[object, ...]:
     )
 
 
+# Options in the panels of the help: `how(...)` makes one of "How they are made".
 PANELS = ("Which photos", "How they are made", "What is good enough", "What becomes of them", "Before the first photo")
 which, how, good, where, before = (partial(typer.Option, rich_help_panel=panel) for panel in PANELS)
 KEPT = "stopped: the results so far are kept; the same command goes on from here"

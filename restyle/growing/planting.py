@@ -57,11 +57,12 @@ def beds_of(scene: Scene, brush: Brush, seed: np.random.SeedSequence) -> Beds:
     routes = routes_of(scene, for_vines)
     vine = Vine(shape, scene.longer_px, brush)
     trailing = Vine("heart" if shape == "ivy" else "ivy", scene.longer_px, brush)
+    at_left = calmer_bottom_is_left(scene)  # of umbels; strands hang over the other corner
     beds = Beds(
         vines=tuple(plant for route in routes for plant in vine_plants(route, vine, scene, for_vines)),
-        hanging=tuple(hanging_plants(trailing, scene, not calmer_bottom_is_left(scene), for_hanging)),
+        hanging=tuple(hanging_plants(trailing, scene, not at_left, for_hanging)),
         fronds=tuple(corner_fronds(scene, brush.dyes, for_fronds)),
-        umbels=tuple(umbel_plants(scene, brush, calmer_bottom_is_left(scene), for_umbels)),
+        umbels=tuple(umbel_plants(scene, brush, at_left, for_umbels)),
     )
     return beds.clear_of(scene) if scene.people.any() else beds
 
